@@ -1,0 +1,1 @@
+"""The agent: samples one machine and answers for it over HTTP."""

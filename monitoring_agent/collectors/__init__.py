@@ -1,0 +1,1 @@
+"""One file a topic, each turning what the kernel says into a sample."""

@@ -1,0 +1,50 @@
+"""The contract on the wire between an agent and whoever asks it: names, limits, and JSON in and out."""
+
+import json
+from typing import Any, NoReturn
+
+VERSION = "0.1.0"
+SCHEMA = 1
+
+# Both daemons must agree on this limit: an agent never says more, a supervisor never reads more.
+MAX_BODY_BYTES = 4 * 1024 * 1024
+
+
+class NotJson(ValueError):
+    """The bytes are not one JSON object; the text says why."""
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise NotJson(f"{name} is not a JSON number")
+
+
+def encode(document: dict[str, Any]) -> bytes:
+    """The document as compact UTF-8 JSON. Raises ValueError on NaN and infinities, which JSON cannot say."""
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def decode(body: bytes) -> dict[str, Any]:
+    """The one JSON object in the body.
+
+    Raises NotJson for anything else: wrong encoding, broken JSON, NaN, nesting deeper than the
+    interpreter follows, or a document that is not an object.
+    """
+    try:
+        document = _decoder.decode(body.decode("utf-8"))
+    except NotJson:
+        raise
+    except RecursionError:
+        raise NotJson("nested too deeply") from None
+    except ValueError as error:
+        raise NotJson(f"not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise NotJson(f"a JSON {type(document).__name__}, not an object")
+    return document
+
+
+def bearer(token: str) -> str:
+    """The value of the Authorization header that carries the shared token (RFC 6750)."""
+    return f"Bearer {token}"
