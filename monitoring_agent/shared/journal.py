@@ -1,0 +1,50 @@
+"""How both daemons log: to stderr, one line a message, with the priorities that journald understands."""
+
+import logging
+import os
+import sys
+
+# The number in front of a line is a syslog priority (sd-daemon(3)).
+_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if code != 0x0A}
+
+
+def printable(text: str) -> str:
+    """The text on one line, with control characters escaped: names from outside can be any bytes."""
+    return text.replace("\n", "\\n").translate(_ESCAPES)
+
+
+class _Formatter(logging.Formatter):
+    def __init__(self, program: str, to_journal: bool) -> None:
+        super().__init__()
+        self._program = program
+        self._to_journal = to_journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        lines = [printable(record.getMessage())]
+        if record.exc_info:
+            lines += self.formatException(record.exc_info).translate(_ESCAPES).split("\n")
+        if self._to_journal:
+            prefix = f"<{_PRIORITIES.get(record.levelno, 6)}>"
+        else:
+            prefix = f"{self.formatTime(record, '%H:%M:%S')} {self._program} {record.levelname.lower()}: "
+        return "\n".join(prefix + line for line in lines)
+
+
+def _stderr_is_journal() -> bool:
+    """Whether systemd connected stderr to the journal: JOURNAL_STREAM names its device and inode (systemd.exec(5))."""
+    try:
+        status = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False  # stderr is closed or not a file
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def set_up(program: str, level: str = "info") -> None:
+    """Send the log of this process to stderr from `level` upwards; calling again changes the level."""
+    root = logging.getLogger()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter(program, _stderr_is_journal()))
+    root.handlers = [handler]
+    root.setLevel(level.upper())
