@@ -1,0 +1,69 @@
+"""What a machine is: facts that hold as long as it is up."""
+
+import hmac
+import os
+import socket
+import subprocess
+import uuid
+
+from monitoring_agent.host import Host
+from monitoring_agent.rates import Sample
+
+# Identifies this application in machine identities; never to be changed.
+APPLICATION_ID = uuid.UUID("b3a9c8a5-2f0e-4c53-9a51-4f4d0a6f7e21")
+
+
+def collect(host: Host) -> Sample:
+    """`{hostname, machine_id, boot_id, booted_at, distribution, kernel, architecture, cpus, memory_bytes, …}`.
+
+    What cannot be found out is absent.
+    """
+    psutil = host.psutil()
+    release = os_release(host.read_if_there("/etc/os-release") or "")
+    sample: Sample = {
+        "hostname": (host.read_if_there("/proc/sys/kernel/hostname") or socket.gethostname()).strip(),
+        "machine_id": machine_id((host.read_if_there("/etc/machine-id") or "").strip()),
+        "boot_id": (host.read_if_there("/proc/sys/kernel/random/boot_id") or "").strip() or None,
+        "booted_at": psutil.boot_time(),
+        "distribution": release.get("PRETTY_NAME"),
+        "distribution_id": release.get("ID"),
+        "distribution_version": release.get("VERSION_ID"),
+        "kernel": (host.read_if_there("/proc/sys/kernel/osrelease") or "").strip() or None,
+        "architecture": os.uname().machine,
+        "virtualization": virtualization(),
+        "cpus": psutil.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+    }
+    return {key: value for key, value in sample.items() if value is not None}
+
+
+def os_release(text: str) -> dict[str, str]:
+    """The assignments of an os-release file (os-release(5))."""
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    return {key: value.strip().strip("\"'") for key, _, value in pairs}
+
+
+def machine_id(secret: str) -> str | None:
+    """The identity of the machine for this application alone, as `systemd-id128 machine-id --app-specific` says it.
+
+    machine-id(5) asks not to show the identity itself to the network: this is its keyed hash.
+    """
+    try:
+        key = bytes.fromhex(secret)
+    except ValueError:
+        return None
+    if len(key) != 16:
+        return None
+    digest = bytearray(hmac.digest(key, APPLICATION_ID.bytes, "sha256")[:16])
+    digest[6] = digest[6] & 0x0F | 0x40  # a version 4 UUID, as sd_id128_get_machine_app_specific(3) makes it
+    digest[8] = digest[8] & 0x3F | 0x80
+    return digest.hex()
+
+
+def virtualization() -> str | None:
+    """The kind of virtual machine or container, `none` on bare metal, or None if it cannot be told."""
+    try:
+        done = subprocess.run(["systemd-detect-virt"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,124 @@
+"""Space and inodes of the mounted filesystems, from /proc/self/mountinfo (proc(5)) and statvfs(3).
+
+psutil.disk_partitions() asks each mount while it holds the interpreter's lock, so that one dead file server
+stops every thread; os.statvfs lets go of the lock.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+
+from monitoring_agent.collectors.probes import Answered, Hung, Prober
+from monitoring_agent.host import Host
+from monitoring_agent.rates import Sample
+from monitoring_agent.shared.journal import printable
+
+DEADLINE_SECONDS = 2.0
+SLOW_SECONDS = 0.5
+
+# Filesystems that store nothing, or only show what another one stores.
+PSEUDO = frozenset(
+    "autofs binfmt_misc bpf cgroup cgroup2 configfs debugfs devpts devtmpfs efivarfs fusectl fuse.lxcfs fuse.gvfsd-fuse"
+    " fuse.portal fuse.snapfuse hugetlbfs mqueue nsfs proc pstore ramfs rootfs rpc_pipefs securityfs selinuxfs"
+    " squashfs sysfs tracefs".split()
+)
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A line of mountinfo: device as major:minor, the part of the filesystem that is mounted, and where."""
+
+    number: str
+    root: str
+    point: str
+    kind: str
+    source: str
+    read_only: bool
+
+
+class Filesystems:
+    """The collector. It keeps the probes that hang from one collection to the next."""
+
+    def __init__(self, deadline_seconds: float = DEADLINE_SECONDS) -> None:
+        self._deadline_seconds = deadline_seconds
+        self._prober: Prober | None = None
+
+    def collect(self, host: Host) -> Sample:
+        """`{"/": {device, type, read_only, state, size_bytes, free_bytes, available_bytes, …}}`.
+
+        `state` is `ok`, `slow`, or `hung` with `hung_seconds`; a hung filesystem has no numbers.
+        """
+        if self._prober is None:
+            self._prober = Prober(lambda point: os.statvfs(host.path(point)), self._deadline_seconds)
+        mounts = {mount.point: mount for mount in parse(host.read("/proc/self/mountinfo"))}
+        outcomes = self._prober.ask(list(mounts))
+        # Names can be any bytes; in a report they are text that a terminal can show.
+        return {printable(_text(point)): _describe(mount, outcomes[point]) for point, mount in mounts.items()}
+
+
+def parse(text: str) -> list[Mount]:
+    """The real filesystems of a text of mountinfo, one entry for each device.
+
+    Bind mounts show a device again: of several, the one that shows most of it (shortest root), then the one
+    with the shortest path stands for all. What another mount at the same place covers cannot be seen.
+    """
+    visible: dict[str, Mount] = {}
+    for line in text.splitlines():
+        mount = _parse_line(line)
+        if mount is not None:
+            visible[mount.point] = mount
+    real: dict[str, Mount] = {}
+    for mount in visible.values():
+        if mount.kind in PSEUDO or (mount.kind == "overlay" and mount.point != "/"):
+            continue
+        best = real.get(mount.number)
+        if best is None or (len(mount.root), len(mount.point)) < (len(best.root), len(best.point)):
+            real[mount.number] = mount
+    return list(real.values())
+
+
+def _parse_line(line: str) -> Mount | None:
+    left, separator, right = line.partition(" - ")
+    columns, details = left.split(" "), right.split(" ")
+    if not separator or len(columns) < 6 or len(details) < 3:
+        return None  # cut off
+    return Mount(
+        number=columns[2],
+        root=_unescape(columns[3]),
+        point=_unescape(columns[4]),
+        kind=details[0],
+        source=_unescape(details[1]),
+        # The options of the filesystem, not of the mount: in the agent's sandbox every mount says ro.
+        read_only="ro" in details[2].split(","),
+    )
+
+
+def _unescape(name: str) -> str:
+    """The kernel writes space, tab, newline and backslash as three octal digits."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), name)
+
+
+def _text(name: str) -> str:
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _describe(mount: Mount, outcome: Answered | Hung) -> Sample:
+    about: Sample = {"device": printable(_text(mount.source)), "type": mount.kind, "read_only": mount.read_only}
+    if isinstance(outcome, Hung):
+        return {**about, "state": "hung", "hung_seconds": round(outcome.seconds, 1)}
+    if outcome.error is not None:
+        return {**about, "state": "failed", "error": getattr(outcome.error, "strerror", None) or str(outcome.error)}
+    space: os.statvfs_result = outcome.value
+    about["state"] = "slow" if outcome.seconds >= SLOW_SECONDS else "ok"
+    about |= {
+        "size_bytes": space.f_blocks * space.f_frsize,
+        "free_bytes": space.f_bfree * space.f_frsize,
+        "available_bytes": space.f_bavail * space.f_frsize,
+        "inodes": space.f_files,
+        "inodes_free": space.f_ffree,
+    }
+    usable = space.f_blocks - space.f_bfree + space.f_bavail
+    if usable > 0:
+        # As df(1): of what users may fill, how much is used.
+        about["used_percent"] = round((space.f_blocks - space.f_bfree) / usable * 100, 2)
+    return about

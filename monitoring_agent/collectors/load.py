@@ -1,0 +1,24 @@
+"""How many tasks want to run: /proc/loadavg (proc(5))."""
+
+from monitoring_agent.host import Host
+from monitoring_agent.rates import Sample
+
+
+def collect(host: Host) -> Sample:
+    """`{load_1m, load_5m, load_15m, tasks_runnable, tasks}`."""
+    return parse(host.read("/proc/loadavg"))
+
+
+def parse(text: str) -> Sample:
+    """The sample that a text of /proc/loadavg means. Raises ValueError if columns are missing."""
+    columns = text.split()
+    if len(columns) < 4 or "/" not in columns[3]:
+        raise ValueError("/proc/loadavg has too few columns")
+    runnable, _, tasks = columns[3].partition("/")
+    return {
+        "load_1m": float(columns[0]),
+        "load_5m": float(columns[1]),
+        "load_15m": float(columns[2]),
+        "tasks_runnable": int(runnable),
+        "tasks": int(tasks),
+    }

@@ -1,0 +1,44 @@
+"""The machine that is looked at: its files, below a root that tests put elsewhere."""
+
+import os
+import types
+
+import psutil
+
+
+class Host:
+    """Reads the files of a machine. `root` is `/` in life, a frozen tree of /proc and /sys in tests."""
+
+    def __init__(self, root: str = "/") -> None:
+        self._root = root.rstrip("/")
+
+    def path(self, name: str) -> str:
+        """Where the machine's file `name` (absolute) is."""
+        return self._root + name
+
+    def read(self, name: str) -> str:
+        """The whole text of a file of /proc or /sys; bytes that are not UTF-8 are replaced. Raises OSError.
+
+        Plain system calls: these small files are read every second, and a buffered file object costs more
+        than the kernel takes to write the text.
+        """
+        descriptor = os.open(self._root + name, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            parts = []
+            while part := os.read(descriptor, 65536):
+                parts.append(part)
+        finally:
+            os.close(descriptor)
+        return b"".join(parts).decode("utf-8", "replace")
+
+    def read_if_there(self, name: str) -> str | None:
+        """The text of a file that this kernel may not have, or None."""
+        try:
+            return self.read(name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def psutil(self) -> types.ModuleType:
+        """psutil, looking at this machine's /proc."""
+        psutil.PROCFS_PATH = self._root + "/proc"
+        return psutil

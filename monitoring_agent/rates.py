@@ -1,0 +1,47 @@
+"""From counters to rates: what rose between two samples, over the time that was measured between them."""
+
+from typing import Any
+
+Sample = dict[str, Any]
+
+
+def with_rates(previous: Sample, current: Sample, seconds: float) -> Sample:
+    """The current sample, each counter in it followed by its rate since the previous one.
+
+    `x_total` gives `x_per_second`; `x_seconds_total`, which counts time, gives `x_percent`, its share of the
+    time between. A counter that fell (restarted, wrapped, or another device under the same name) or that has
+    no predecessor has no rate: absent means unknown.
+    """
+    result: Sample = {}
+    for key, value in current.items():
+        before = previous.get(key)
+        if isinstance(value, dict):
+            result[key] = with_rates(before, value, seconds) if isinstance(before, dict) else value
+            continue
+        result[key] = value
+        if not key.endswith("_total") or not isinstance(before, int | float) or value < before or seconds <= 0:
+            continue
+        if key.endswith("_seconds_total"):
+            result[f"{key[:-14]}_percent"] = round((value - before) / seconds * 100, 2)
+        else:
+            result[f"{key[:-6]}_per_second"] = round((value - before) / seconds, 3)
+    return result
+
+
+def with_shares(previous: Sample, current: Sample) -> Sample:
+    """The current sample of counters of time that add up to all the time, each followed by its share in per cent.
+
+    Dividing by the sum keeps the shares of a processor within 100 although its counters move in steps of 10 ms.
+    """
+    risen = {
+        key: value - previous[key]
+        for key, value in current.items()
+        if key.endswith("_seconds_total") and value >= previous.get(key, float("inf"))
+    }
+    whole = sum(risen.values())
+    result: Sample = {}
+    for key, value in current.items():
+        result[key] = value
+        if whole > 0 and key in risen:
+            result[f"{key[:-14]}_percent"] = round(risen[key] / whole * 100, 2)
+    return result
