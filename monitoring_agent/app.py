@@ -1,0 +1,95 @@
+"""The Flask application: answers with what the sampler already made ready, to those who may ask."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from monitoring_agent.access import Access
+from monitoring_agent.sampler import Report, Sampler
+from monitoring_agent.shared import wire
+
+# A sampler that missed this many beats has stopped.
+STALE_SECONDS = 5.0
+
+
+class Service:
+    """What the endpoints speak for. The sampler comes with the worker, after the fork; `access` may be exchanged."""
+
+    def __init__(self, access: Access, clock: Callable[[], float] = time.monotonic) -> None:
+        self.access = access
+        self.sampler: Sampler | None = None
+        self._clock = clock
+
+    def newest(self) -> Report | None:
+        """The newest report of the running sampler."""
+        return self.sampler.memory.newest() if self.sampler else None
+
+    def trouble(self) -> str | None:
+        """Why the agent is not healthy, or None."""
+        report = self.newest()
+        if report is None:
+            return "no sample has been taken yet"
+        age = self._clock() - report.sampled
+        return f"the last sample was taken {age:.0f} s ago" if age > STALE_SECONDS else None
+
+
+def create_app(service: Service, health_path: str, metrics_path: str) -> Flask:
+    """The application with its two endpoints at these paths."""
+    app = Flask(__name__, static_folder=None)
+    app.url_map.merge_slashes = False  # it would answer with a redirect
+
+    @app.get(health_path, provide_automatic_options=False)
+    def healthcheck() -> Response:
+        knows_more = _authorised(service, required=False)
+        trouble = service.trouble()
+        answer: dict[str, Any] = {"status": "failing" if trouble else "ok"}
+        if trouble:
+            answer["reason"] = trouble
+        newest = service.newest()
+        if knows_more and newest is not None:
+            answer |= {"sequence": newest.sequence, "version": wire.VERSION}
+        return _json(answer, 503 if trouble else 200)
+
+    @app.get(metrics_path, provide_automatic_options=False)
+    def getmetrics() -> Response:
+        _authorised(service, required=True)
+        newest = service.newest()
+        if newest is None:
+            return _json({"error": "no sample has been taken yet"}, 503)
+        return Response(newest.body, content_type="application/json")
+
+    @app.errorhandler(HTTPException)
+    def refused(error: HTTPException) -> Response:
+        response = _json({"error": error.description}, error.code or 500)
+        for name, value in error.get_headers():
+            if name not in {"Content-Type", "Content-Length"}:
+                response.headers[name] = value
+        return response
+
+    return app
+
+
+class _Unauthorised(HTTPException):
+    code = 401
+
+    def get_headers(self, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
+        return [("WWW-Authenticate", "Bearer")]
+
+
+def _authorised(service: Service, *, required: bool) -> bool:
+    """Whether the request carries the token. A wrong one is refused even where none is required."""
+    authorization = request.headers.get("Authorization")
+    if authorization is None:
+        if required:
+            raise _Unauthorised("the token is missing; send it as 'Authorization: Bearer TOKEN'")
+        return False
+    if not service.access.has_token(authorization):
+        raise _Unauthorised("the token is not the one in this agent's TOKEN_FILE")
+    return True
+
+
+def _json(document: dict[str, Any], status: int) -> Response:
+    return Response(wire.encode(document), status=status, content_type="application/json")

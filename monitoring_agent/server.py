@@ -1,0 +1,229 @@
+"""The agent's command: gunicorn with our settings, our worker, and an honest word to systemd."""
+
+import argparse
+import gc
+import logging
+import mmap
+import os
+import signal
+import socket
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
+
+from monitoring_agent import settings as agent_settings
+from monitoring_agent.access import Access
+from monitoring_agent.app import Service, create_app
+from monitoring_agent.settings import Settings
+from monitoring_agent.shared import address, journal, wire
+from monitoring_agent.shared.env import BadSettings
+from monitoring_agent.shared.keys import EX_CONFIG
+from monitoring_agent.shared.systemd import Notifier
+
+log = logging.getLogger("monitoring_agent")
+
+EX_UNAVAILABLE = 69  # sysexits.h
+
+THREADS = 8
+WORKER_TIMEOUT_SECONDS = 10
+KEEP_ALIVE_SECONDS = 75
+
+
+class Heartbeat:
+    """A counter in memory that the worker shares with its arbiter."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 8)
+
+    def beat(self) -> None:
+        """One more. Only the worker calls this."""
+        struct.pack_into("Q", self._memory, 0, self.count + 1)
+
+    @property
+    def count(self) -> int:
+        return int(struct.unpack_from("Q", self._memory)[0])
+
+
+class AgentLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's messages in our log; its chatter about starting and stopping only when debugging."""
+
+    def setup(self, cfg: Any) -> None:
+        """Called by gunicorn for each new configuration."""
+        self.error_log.propagate = True
+        self.error_log.setLevel(logging.DEBUG if cfg.loglevel == "debug" else logging.WARNING)
+        self.access_log.disabled = True
+
+
+class AgentApplication(BaseApplication):  # type: ignore[misc]
+    """What gunicorn asks for its configuration and its WSGI application."""
+
+    def __init__(self, config: Path | None, settings: Settings) -> None:
+        self.config = config
+        self.settings = settings
+        self.service = Service(Access(settings.allow, settings.token))
+        self.heartbeat = Heartbeat()
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Tell gunicorn the settings that are in force."""
+        wanted = {
+            "bind": [address.join(at.host, at.port or 0) for at in self.settings.listen],
+            "worker_class": "monitoring_agent.worker.AgentWorker",
+            "workers": 1,
+            "threads": THREADS,
+            "timeout": WORKER_TIMEOUT_SECONDS,
+            "graceful_timeout": 2,
+            "keepalive": KEEP_ALIVE_SECONDS,
+            "preload_app": True,
+            "worker_tmp_dir": "/dev/shm",
+            "limit_request_line": 2048,
+            "limit_request_fields": 32,
+            "limit_request_field_size": 4096,
+            "logger_class": AgentLogger,
+            "loglevel": self.settings.log_level,
+            "proc_name": "monitoring-agent",
+            "control_socket_disable": True,
+        }
+        for name, value in wanted.items():
+            if name in self.cfg.settings:  # gunicorn before 25 has no control socket
+                self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """The WSGI application, made in the arbiter and inherited by the worker."""
+        return create_app(self.service, self.settings.health_path, self.settings.metrics_path)
+
+    def take(self, settings: Settings) -> bool:
+        """Make these the settings in force. Returns whether they need a new worker."""
+        before, self.settings = self.settings, settings
+        self.service.access = Access(settings.allow, settings.token)
+        log.parent.setLevel(settings.log_level.upper()) if log.parent else None
+        needs_worker = (settings.listen, settings.health_path, settings.metrics_path) != (
+            before.listen,
+            before.health_path,
+            before.metrics_path,
+        )
+        if needs_worker:
+            self.callable = None  # BaseApplication keeps the old one otherwise
+        return needs_worker
+
+    def renew_access(self) -> None:
+        """In the worker, on a reload that needs no new one: take allow-list, token and log level from the file."""
+        try:
+            self.take(agent_settings.load(self.config))
+        except BadSettings as error:
+            log.error("the settings changed again while they were read: %s", error)
+
+
+class AgentArbiter(Arbiter):  # type: ignore[misc]
+    """gunicorn's master, which tells systemd READY when a worker serves, and WATCHDOG while its heart beats."""
+
+    def __init__(self, app: AgentApplication, notifier: Notifier) -> None:
+        super().__init__(app)
+        self._notifier = notifier
+        self._beats = 0
+        self._ready = False
+
+    def murder_workers(self) -> None:
+        """Called by gunicorn once a second."""
+        super().murder_workers()
+        beats = self.app.heartbeat.count
+        if beats == self._beats:
+            return
+        self._beats = beats
+        if not self._ready:
+            self._ready = True
+            self._announce()
+        self._notifier.alive()
+
+    def _announce(self) -> None:
+        where = ", ".join(self.app.cfg.settings["bind"].get())
+        log.info("serving at %s", where)
+        self._notifier.ready(f"Serving at {where}")
+
+    def handle_term(self) -> None:
+        """SIGTERM."""
+        self._notifier.stopping()
+        super().handle_term()
+
+    def reload(self) -> None:
+        """SIGHUP: take the new settings if they are right, with a new worker only where one is needed."""
+        self._notifier.reloading()
+        try:
+            settings = agent_settings.load(self.app.config)
+            unbindable(settings, already=self.app.settings)
+        except BadSettings as error:
+            for mistake in error.mistakes:
+                log.error("not reloaded: %s", mistake)
+        else:
+            if self.app.take(settings):
+                super().reload()
+            else:
+                self.kill_workers(signal.SIGUSR1)
+            log.info("settings reloaded")
+        self._announce()
+
+    def spawn_worker(self) -> Any:
+        """Fork. What is in memory by now stays shared: the collector would touch, and so copy, every page."""
+        gc.collect()
+        gc.freeze()
+        return super().spawn_worker()
+
+
+def unbindable(settings: Settings, already: Settings | None = None) -> None:
+    """Raise BadSettings if one of the listen addresses cannot be had, unless the agent has it `already`."""
+    mistakes = []
+    for at in settings.listen:
+        if already and at in already.listen:
+            continue
+        family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((at.host, at.port or 0))
+                probe.listen()
+            except OSError as error:
+                name = address.join(at.host, at.port or 0)
+                remedy = f"see who has it with: ss -ltnp 'sport = :{at.port}'"
+                if error.errno == 99:
+                    remedy = "no interface of this machine has the address"
+                mistakes.append(f"AGENT_LISTEN: {name} cannot be listened at: {error.strerror}; {remedy}")
+    if mistakes:
+        raise BadSettings(mistakes)
+
+
+def main() -> int:
+    """The command `monitoring-agent`."""
+    parser = argparse.ArgumentParser(prog="monitoring-agent", description="Samples this machine and serves its metrics.")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the settings file (default: .env, else /etc/…)")
+    parser.add_argument("--check", action="store_true", help="check the settings and exit: 0 right, 78 wrong")
+    parser.add_argument("--version", action="version", version=wire.VERSION)
+    arguments = parser.parse_args()
+    journal.set_up("agent")
+    try:
+        settings = agent_settings.load(arguments.config)
+    except BadSettings as error:
+        for mistake in error.mistakes:
+            log.error("%s", mistake)
+        return EX_CONFIG
+    if arguments.check:
+        return 0
+    journal.set_up("agent", settings.log_level)
+    try:
+        unbindable(settings)
+    except BadSettings as error:
+        for mistake in error.mistakes:
+            log.error("%s", mistake)
+        return EX_UNAVAILABLE
+    notifier = Notifier()
+    os.environ.pop("PORT", None)  # gunicorn would listen there instead
+    AgentArbiter(AgentApplication(arguments.config, settings), notifier).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
