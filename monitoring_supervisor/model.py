@@ -1,0 +1,147 @@
+"""The words of the supervisor: what it watches, what it heard, and what it thinks of it."""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An agent we watch. `name` is `address:port` as the whitelist means it, and identifies it everywhere."""
+
+    name: str
+    host: str
+    port: int
+    tls: bool = False
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+class Question(Enum):
+    """What an agent is asked."""
+
+    HEALTH = "health check"
+    METRICS = "collection of metrics"
+
+    # Members are keys of the schedule at every poll; Enum's own hash is computed in Python.
+    __hash__ = object.__hash__
+
+
+class Kind(StrEnum):
+    """How a question can fail."""
+
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    NAME_NOT_FOUND = "name_not_found"
+    TIMEOUT_CONNECT = "timeout_connect"
+    TIMEOUT_ANSWER = "timeout_answer"
+    TLS = "tls"
+    HTTP_STATUS = "http_status"
+    TOO_LARGE = "too_large"
+    NOT_A_REPORT = "not_a_report"
+    UNAUTHORISED = "unauthorised"
+
+
+# Failures of an agent that did answer: what it said cannot be used.
+ANSWERED = frozenset({Kind.HTTP_STATUS, Kind.TOO_LARGE, Kind.NOT_A_REPORT, Kind.UNAUTHORISED})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a question failed; `detail` is a clause for people, on one line."""
+
+    kind: Kind
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """One attempt to ask, good or bad. `body` is the agent's report, checked, if metrics were asked and came."""
+
+    target: Target
+    question: Question
+    failure: Failure | None = None
+    body: bytes | None = None
+
+
+class State(StrEnum):
+    """What we think of an agent."""
+
+    NEW = "new"
+    UP = "up"
+    SUSPECT = "suspect"
+    DOWN = "down"
+
+
+class Listing(StrEnum):
+    """Which list an agent is on."""
+
+    WHITE = "white"
+    BLACK = "black"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What we think of an agent and what that rests on. Times are Unix seconds.
+
+    `since` is when the state began; None for an agent that is down and was never seen.
+    `metrics_only` says that `failure` is about the metrics alone: the agent can be reached.
+    """
+
+    state: State
+    since: float | None
+    failures: int = 0
+    successes: int = 0
+    failure: Failure | None = None
+    failing_since: float | None = None
+    metrics_only: bool = False
+
+    @property
+    def listing(self) -> Listing:
+        """Down is the blacklist; everything else is watched."""
+        return Listing.BLACK if self.state is State.DOWN else Listing.WHITE
+
+
+class Reason(Enum):
+    """What a judgement concluded."""
+
+    NOTHING = "nothing changed"
+    FIRST_ANSWER = "it answered for the first time"
+    NEVER_ANSWERED = "it has not answered since it is watched"
+    WENT_DOWN = "it stopped answering"
+    FAILED_ONCE = "a check failed"
+    RECOVERED = "it answers again, before it was given up"
+    CAME_BACK = "it answers again"
+    METRICS_UNUSABLE = "its metrics cannot be used, though it is healthy"
+    METRICS_USABLE = "its metrics can be used again"
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A change of standing, with the reason; for the journal."""
+
+    target: Target
+    before: Standing
+    after: Standing
+    reason: Reason
+    at: float
+    report: bytes | None = None
+
+    @property
+    def changes_list(self) -> bool:
+        """Whether the agent goes to the other list."""
+        return self.before.listing is not self.after.listing
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How many checks in a row decide."""
+
+    blacklist_after: int = 3
+    whitelist_after: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often an agent is asked, in seconds; None is not at all."""
+
+    health_seconds: float
+    metrics_seconds: float | None

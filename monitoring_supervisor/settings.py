@@ -1,0 +1,50 @@
+"""The settings that the supervisor obeys."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitoring_agent.shared import keys
+from monitoring_agent.shared.address import Address
+from monitoring_supervisor.model import Policy
+
+DEFAULT_STATE_DIRECTORY = "/var/lib/monitoring"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the supervisor needs of the settings file, read and checked, and the token itself."""
+
+    whitelist: tuple[Address, ...]
+    whitelist_file: str
+    agent_port: int
+    health_seconds: float
+    metrics_seconds: float
+    health_path: str
+    metrics_path: str
+    timeout_seconds: float
+    policy: Policy
+    metrics_file: Path
+    token: str
+    log_level: str
+
+
+def load(named: Path | None) -> Settings:
+    """Read the settings file (see keys.load) and the token. Raises BadSettings with every mistake."""
+    values = keys.load(named)
+    # systemd names the directory that it made for the unit (StateDirectory= in systemd.exec(5)).
+    state_directory = Path(os.environ.get("STATE_DIRECTORY", DEFAULT_STATE_DIRECTORY))
+    return Settings(
+        whitelist=values["WHITELIST_AGENT"],
+        whitelist_file=values["WHITELIST_FILE"],
+        agent_port=values["AGENT_PORT"],
+        health_seconds=values["INTERVAL_HEALTH_CHECK"],
+        metrics_seconds=values["INTERVAL_METRICS_CHECK"],
+        health_path=values["HEALTHROOT"],
+        metrics_path=values["METRICSROOT"],
+        timeout_seconds=values["REQUEST_TIMEOUT"],
+        policy=Policy(values["BLACKLIST_AFTER"], values["WHITELIST_AFTER"]),
+        metrics_file=state_directory / values["METRICS_FILE"],
+        token=keys.read_token(values["TOKEN_FILE"]),
+        log_level=values["LOG_LEVEL"],
+    )
