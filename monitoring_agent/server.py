@@ -198,7 +198,7 @@ def unbindable(settings: Settings, already: Settings | None = None) -> None:
 
 def main() -> int:
     """The command `monitoring-agent`."""
-    parser = argparse.ArgumentParser(prog="monitoring-agent", description="Samples this machine and serves its metrics.")
+    parser = argparse.ArgumentParser(prog="monitoring-agent", description="Samples this machine and answers for it.")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the settings file (default: .env, else /etc/…)")
     parser.add_argument("--check", action="store_true", help="check the settings and exit: 0 right, 78 wrong")
     parser.add_argument("--version", action="version", version=wire.VERSION)

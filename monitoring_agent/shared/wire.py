@@ -8,6 +8,8 @@ SCHEMA = 1
 
 # Both daemons must agree on this limit: an agent never says more, a supervisor never reads more.
 MAX_BODY_BYTES = 4 * 1024 * 1024
+# Readers of JSON give up at depths between some hundred and some thousand; a report goes a handful deep.
+MAX_DEPTH = 64
 
 
 class NotJson(ValueError):
@@ -29,8 +31,8 @@ _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 def decode(body: bytes) -> dict[str, Any]:
     """The one JSON object in the body.
 
-    Raises NotJson for anything else: wrong encoding, broken JSON, NaN, nesting deeper than the
-    interpreter follows, or a document that is not an object.
+    Raises NotJson for anything else: wrong encoding, broken JSON, NaN, nesting deeper than MAX_DEPTH, or a
+    document that is not an object.
     """
     try:
         document = _decoder.decode(body.decode("utf-8"))
@@ -42,7 +44,20 @@ def decode(body: bytes) -> dict[str, Any]:
         raise NotJson(f"not JSON: {error}") from None
     if not isinstance(document, dict):
         raise NotJson(f"a JSON {type(document).__name__}, not an object")
+    # Counting the brackets is much cheaper than looking how they nest, and mostly enough.
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper(document, MAX_DEPTH):
+        raise NotJson("nested too deeply")
     return document
+
+
+def _is_deeper(document: Any, depth: int) -> bool:
+    level = [document]
+    for _ in range(depth):
+        children = (node.values() if isinstance(node, dict) else node for node in level)
+        level = [child for members in children for child in members if isinstance(child, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def bearer(token: str) -> str:

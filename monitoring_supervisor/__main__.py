@@ -1,0 +1,78 @@
+"""The command `monitoring-supervisor`."""
+
+import argparse
+import asyncio
+import logging
+import os
+from pathlib import Path
+
+import uvloop
+
+from monitoring_agent.shared import journal, wire
+from monitoring_agent.shared.env import BadSettings
+from monitoring_agent.shared.keys import EX_CONFIG
+from monitoring_agent.shared.systemd import Notifier
+from monitoring_supervisor import settings as supervisor_settings
+from monitoring_supervisor import targets
+from monitoring_supervisor.daemon import Supervisor
+from monitoring_supervisor.fleet import Agent
+from monitoring_supervisor.store import snapshot
+
+log = logging.getLogger("monitoring_supervisor")
+
+EX_CANTCREAT = 73  # sysexits.h
+
+
+def main() -> int:
+    """Parse the command line, and supervise. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="monitoring-supervisor", description="Watches many agents.")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the settings file (default: .env, else /etc/…)")
+    parser.add_argument("--check", action="store_true", help="check the settings and exit: 0 right, 78 wrong")
+    parser.add_argument("--version", action="version", version=wire.VERSION)
+    arguments = parser.parse_args()
+    journal.set_up("supervisor")
+    try:
+        settings = supervisor_settings.load(arguments.config)
+        watched = targets.all_targets(settings.whitelist, settings.whitelist_file, settings.agent_port)
+    except BadSettings as error:
+        for mistake in error.mistakes:
+            log.error("%s", mistake)
+        return EX_CONFIG
+    if arguments.check:
+        return 0
+    journal.set_up("supervisor", settings.log_level)
+    try:
+        known = _read_back(settings.metrics_file)
+        snapshot.prove_writable(settings.metrics_file)
+    except OSError as error:
+        log.error("METRICS_FILE: %s cannot be used: %s", settings.metrics_file, error.strerror)
+        return EX_CANTCREAT
+
+
+    async def supervise() -> None:
+        await Supervisor(arguments.config, settings, watched, known, Notifier()).run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(supervise())
+    return 0
+
+
+def _read_back(path: Path) -> dict[str, Agent]:
+    """What the supervisor knew when it last ended. A file that is no snapshot is set aside, not lost."""
+    try:
+        return snapshot.read(path)
+    except snapshot.Damaged as damage:
+        aside = snapshot.set_aside(path)
+        log.warning("%s is damaged (%s); it is kept as %s, and all agents start as new", path, damage, aside)
+        return {}
+
+
+def command() -> None:
+    """The entry point. Ends at once: a name that is being looked up in a thread must not hold up the end."""
+    code = main()
+    logging.shutdown()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    command()

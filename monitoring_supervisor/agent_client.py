@@ -1,0 +1,238 @@
+"""One agent, one connection, one question at a time: HTTP/1.1 over an asyncio protocol and httptools.
+
+The client keeps no time: whoever asks also gives up, so that a deadline is total whatever the agent dribbles.
+"""
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable
+from typing import cast
+
+import httptools
+
+from monitoring_agent.shared import wire
+from monitoring_agent.shared.journal import printable
+from monitoring_supervisor.model import Failure, Kind, Question, Scrape, Target
+
+MAX_HEAD_BYTES = 64 * 1024
+# Everything of one answer: the body, and what a hostile agent puts around it.
+MAX_ANSWER_BYTES = wire.MAX_BODY_BYTES + MAX_HEAD_BYTES
+
+
+class _Connection(asyncio.Protocol):
+    """The parser's callbacks and what they collected of one answer."""
+
+    def __init__(self, client: "AgentClient") -> None:
+        self._client = client
+        self._parser = httptools.HttpResponseParser(self)
+        self.transport: asyncio.Transport | None = None
+        self.answered = False  # at least one answer came over this connection
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget the answer before, for a new question."""
+        self._body: list[bytes] = []
+        self._in_head = True
+        self._complete = False
+        self.received = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self._client.connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._complete or not self._client.asking:
+            self._client.drop(self)  # it speaks without being asked: whatever this is, it is not our answer
+            return
+        self.received += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._client.failed(self, Kind.NOT_A_REPORT, f"the answer is not HTTP: {printable(str(error))[:200]}")
+            return
+        if self._complete:
+            self.answered = True
+            keep = self._parser.should_keep_alive()
+            self._client.complete(self, self._parser.get_status_code(), b"".join(self._body), keep)
+        elif self.received > MAX_ANSWER_BYTES or (self._in_head and self.received > MAX_HEAD_BYTES):
+            self._client.failed(self, Kind.TOO_LARGE, f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._client.lost(self)
+
+    def on_headers_complete(self) -> None:
+        """Called by httptools."""
+        self._in_head = False
+
+    def on_body(self, part: bytes) -> None:
+        """Called by httptools for each piece of the body."""
+        self._body.append(part)
+
+    def on_message_complete(self) -> None:
+        """Called by httptools; an interim answer (RFC 9110, 1xx) is followed by the real one."""
+        if self._parser.get_status_code() >= 200:
+            self._complete = True
+        else:
+            self._in_head = True
+            self._body.clear()
+
+
+class AgentClient:
+    """Asks one agent. Every `ask` is followed by exactly one call of `hear`, sooner or later, unless closed."""
+
+    def __init__(self, target: Target, hear: Callable[[Scrape], None], tls: ssl.SSLContext | None) -> None:
+        self._target = target
+        self._hear = hear
+        self._tls = tls if target.tls else None
+        self._connection: _Connection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._question = Question.HEALTH
+        self._request = b""
+        self.asking = False
+        self.tickets = 0  # counts the questions, so that a deadline knows its own
+
+    def ask(self, question: Question, request: bytes) -> int:
+        """Send the request, over the connection there is or a new one; returns the ticket of the question."""
+        self.asking = True
+        self.tickets += 1
+        self._question, self._request = question, request
+        if self._connection is not None and self._connection.transport is not None:
+            self._connection.begin()
+            self._connection.transport.write(request)
+        else:
+            self._connect()
+        return self.tickets
+
+    def give_up(self) -> None:
+        """The time for the question is over."""
+        if self._connecting is not None:
+            self._fail(Kind.TIMEOUT_CONNECT, "no connection within the time limit")
+        else:
+            received = self._connection.received if self._connection else 0
+            detail = f"only {received} bytes of an answer" if received else "connected, but no answer"
+            self._fail(Kind.TIMEOUT_ANSWER, f"{detail} within the time limit")
+
+    def close(self) -> None:
+        """End the connection; a question that is open is never answered."""
+        self.asking = False
+        self._disconnect()
+
+    def _connect(self) -> None:
+        self._connecting = asyncio.get_running_loop().create_task(self._open())
+
+    async def _open(self) -> None:
+        loop = asyncio.get_running_loop()
+        target = self._target
+        server_name = target.host if self._tls else None
+        try:
+            await loop.create_connection(
+                lambda: _Connection(self), target.host, target.port, ssl=self._tls, server_hostname=server_name
+            )
+        except OSError as error:
+            self._connecting = None
+            self._fail(*_why_not_connected(error))
+
+    def connected(self, connection: _Connection) -> None:
+        """The connection stands: send the question that it was made for."""
+        self._connecting = None
+        self._connection = connection
+        assert connection.transport is not None
+        connection.transport.write(self._request)
+
+    def complete(self, connection: _Connection, status: int, body: bytes, keep: bool) -> None:
+        """An answer came in whole."""
+        if not keep:
+            self._disconnect()
+        failure = _check(self._question, status, body)
+        self._finish(failure, body if failure is None and self._question is Question.METRICS else None)
+
+    def failed(self, connection: _Connection, kind: Kind, detail: str) -> None:
+        """The answer is of no use, and so is the connection."""
+        self._fail(kind, detail)
+
+    def drop(self, connection: _Connection) -> None:
+        """End a connection on which nothing is asked."""
+        if connection is self._connection:
+            self._disconnect()
+
+    def lost(self, connection: _Connection) -> None:
+        """The connection ended, from either side."""
+        if connection is not self._connection:
+            return
+        self._connection = None
+        if not self.asking:
+            return
+        if connection.answered and connection.received == 0:
+            # Kept alive, and closed by the agent just as the question was on its way: ask again (RFC 9110, 9.2.2).
+            self._connect()
+            return
+        said = f"after {connection.received} bytes" if connection.received else "without an answer"
+        self._fail(Kind.NOT_A_REPORT, f"the agent closed the connection {said}")
+
+    def _fail(self, kind: Kind, detail: str) -> None:
+        self._disconnect()
+        self._finish(Failure(kind, detail), None)
+
+    def _finish(self, failure: Failure | None, body: bytes | None) -> None:
+        self.asking = False
+        self._hear(Scrape(self._target, self._question, failure, body))
+
+    def _disconnect(self) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
+        connection, self._connection = self._connection, None
+        if connection is not None and connection.transport is not None:
+            connection.transport.abort()
+
+
+def _why_not_connected(error: OSError) -> tuple[Kind, str]:
+    """ssl.SSLError and socket.gaierror are OSErrors too."""
+    detail = printable(error.strerror or str(error))
+    if isinstance(error, ssl.SSLError | ssl.CertificateError):
+        return Kind.TLS, detail
+    if isinstance(error, socket.gaierror):
+        return Kind.NAME_NOT_FOUND, f"the name cannot be resolved: {detail}"
+    # A name with several addresses fails with one error that only quotes those of its addresses.
+    if isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in str(error):
+        return Kind.REFUSED, "connection refused: the machine is there, but nothing listens at the port"
+    if isinstance(error, TimeoutError):
+        return Kind.TIMEOUT_CONNECT, detail
+    return Kind.UNREACHABLE, detail
+
+
+def _check(question: Question, status: int, body: bytes) -> Failure | None:
+    """What is wrong with an answer, or None."""
+    if status in {401, 403}:
+        return Failure(Kind.UNAUTHORISED, f"HTTP status {status}{_reason(body)}")
+    if status != 200:
+        return Failure(Kind.HTTP_STATUS, f"HTTP status {status}{_reason(body)}")
+    try:
+        document = wire.decode(body)
+    except wire.NotJson as error:
+        return Failure(Kind.NOT_A_REPORT, printable(str(error))[:200])
+    if question is Question.HEALTH:
+        good = document.get("status") == "ok"
+        return None if good else Failure(Kind.NOT_A_REPORT, "the answer to the health check does not say 'ok'")
+    return _check_report(document)
+
+
+def _check_report(document: dict[str, object]) -> Failure | None:
+    if document.get("schema") != wire.SCHEMA:
+        return Failure(Kind.NOT_A_REPORT, f"not a report of schema {wire.SCHEMA}")
+    for key in ("sequence", "collected_at"):
+        if not isinstance(document.get(key), int | float):
+            return Failure(Kind.NOT_A_REPORT, f"the report has no number {key!r}")
+    return None
+
+
+def _reason(body: bytes) -> str:
+    """What an agent says about its refusal, as far as it says it in JSON."""
+    try:
+        document = wire.decode(body)
+    except wire.NotJson:
+        return ""
+    text = document.get("reason") or document.get("error")
+    return f": {printable(text)[:200]}" if isinstance(text, str) else ""

@@ -1,0 +1,241 @@
+"""The supervisor itself: one loop that owns all state, and tells journal, disk and systemd what it concludes."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from monitoring_agent.shared import wire
+from monitoring_agent.shared.env import BadSettings
+from monitoring_agent.shared.systemd import Notifier
+from monitoring_supervisor import settings as supervisor_settings
+from monitoring_supervisor import targets, words
+from monitoring_supervisor.fleet import Agent, Fleet
+from monitoring_supervisor.model import Rhythm, Scrape, State, Target
+from monitoring_supervisor.poller import Asking, Poller
+from monitoring_supervisor.roster import rhythm
+from monitoring_supervisor.settings import Settings
+from monitoring_supervisor.store import snapshot
+
+log = logging.getLogger("monitoring_supervisor")
+
+BEAT_SECONDS = 0.25
+# What the snapshot may cost the disk on average, and how soon a move between the lists is in it all the same.
+DISK_BYTES_PER_SECOND = 256 * 1024
+URGENT_SECONDS = 1.0
+LAST_WRITE_SECONDS = 1.5
+# Beyond these, polling or writing is stuck, and systemd is not told that all is well.
+POLLING_STUCK_SECONDS = 5.0
+WRITER_STUCK_SECONDS = 30.0
+
+
+class Supervisor:
+    """Everything that is watched. `run` is its whole life."""
+
+    def __init__(
+        self,
+        config: Path | None,
+        settings: Settings,
+        watched: dict[str, Target],
+        known: dict[str, Agent],
+        notifier: Notifier,
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._notifier = notifier
+        self._fleet = Fleet(settings.policy, known)
+        self._started_at = time.time()
+        self._poller = Poller(_asking(settings), self._hear)
+        self._pace = _Pace(snapshot.Writer(settings.metrics_file))
+        self._stop = asyncio.Event()
+        self._ready = False
+        self._status = ""
+        self._fingerprint = targets.fingerprint(settings.whitelist_file)
+        self._watch(watched)
+
+    async def run(self) -> None:
+        """Watch until SIGTERM or SIGINT."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        files = loop.create_task(self._follow_whitelist_file())
+        log.info("watching %d agents; saving to %s", len(self._fleet.agents), self._settings.metrics_file)
+        started = loop.time()
+        while not self._stop.is_set():
+            self._beat(loop.time() - started)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), BEAT_SECONDS)
+        self._notifier.stopping()
+        files.cancel()
+        self._poller.close()
+        if not self._pace.writer.close(self._render(), LAST_WRITE_SECONDS):
+            log.warning("ended without saving once more to %s", self._settings.metrics_file)
+        log.info("ended")
+
+    def _beat(self, age_seconds: float) -> None:
+        """A few times a second: tell systemd how things are, and save what is due."""
+        if not self._ready and self._first_round_is_over(age_seconds):
+            self._ready = True
+            self._notifier.ready(self._describe())
+            self._pace.hurry()
+        if self._ready:
+            self._tell_status(self._describe())
+            self._pace.save(self._render, self._settings.metrics_seconds)
+        if (
+            self._poller.overdue_seconds() < POLLING_STUCK_SECONDS
+            and self._pace.writer_stuck_seconds() < WRITER_STUCK_SECONDS
+        ):
+            self._notifier.alive()
+
+    def _first_round_is_over(self, age_seconds: float) -> bool:
+        longest = min(self._settings.health_seconds, self._settings.metrics_seconds) + self._settings.timeout_seconds
+        return self._fleet.all_asked() or age_seconds > longest + 1
+
+    def _describe(self) -> str:
+        counts = self._fleet.counts()
+        parts = ", ".join(f"{count} {state}" for state, count in counts.items() if count and state is not State.UP)
+        trouble = f"; cannot save: {self._pace.writer.error.strerror}" if self._pace.writer.error else ""
+        return f"{sum(counts.values())} agents, {counts[State.UP]} up{', ' if parts else ''}{parts}{trouble}"
+
+    def _tell_status(self, status: str) -> None:
+        if status != self._status:
+            self._status = status
+            self._notifier.status(status)
+
+    def _hear(self, scrape: Scrape) -> None:
+        """The poller's word: one attempt, good or bad."""
+        move = self._fleet.hear(scrape, time.time())
+        if move is None:
+            return
+        settings = self._settings
+        self._poller.set_rhythm(
+            move.target.name, rhythm(move.after, settings.health_seconds, settings.metrics_seconds)
+        )
+        line = words.announcement(move)
+        if line:
+            log.log(logging.WARNING if move.after.failure else logging.INFO, "%s", line)
+        if move.changes_list or move.before.state is State.NEW:
+            self._pace.hurry()
+
+    def _watch(self, watched: dict[str, Target]) -> None:
+        if not watched:
+            log.warning("no agent to watch; name some in WHITELIST_AGENT or WHITELIST_FILE")
+        ended, came = self._fleet.watch(watched, time.time())
+        for name in ended:
+            self._poller.remove(name)
+        for agent in came:
+            self._poller.add(agent.target, self._rhythm(agent))
+
+    def _rhythm(self, agent: Agent) -> Rhythm:
+        return rhythm(agent.standing, self._settings.health_seconds, self._settings.metrics_seconds)
+
+    def _reload(self) -> None:
+        """SIGHUP: take the new settings if they are right; whoever is still watched keeps everything."""
+        self._notifier.reloading()
+        try:
+            settings = supervisor_settings.load(self._config)
+            watched = targets.all_targets(settings.whitelist, settings.whitelist_file, settings.agent_port)
+            if settings.metrics_file != self._settings.metrics_file:
+                raise BadSettings(["METRICS_FILE: a restart is needed to save elsewhere"])
+        except BadSettings as error:
+            for mistake in error.mistakes:
+                log.error("not reloaded: %s", mistake)
+        else:
+            self._settings = settings
+            self._fleet.policy = settings.policy
+            logging.getLogger().setLevel(settings.log_level.upper())
+            self._poller.change(_asking(settings))
+            self._watch(watched)
+            for agent in self._fleet.agents.values():
+                self._poller.set_rhythm(agent.target.name, self._rhythm(agent))
+            self._pace.hurry()
+            log.info("settings reloaded; watching %d agents", len(watched))
+        self._notifier.ready(self._describe())
+
+    async def _follow_whitelist_file(self) -> None:
+        """Look every second whether a whitelist file changed, in a thread: it may lie on a dead file server."""
+        while True:
+            await asyncio.sleep(1.0)
+            settings = self._settings
+            fingerprint = await asyncio.to_thread(targets.fingerprint, settings.whitelist_file)
+            if fingerprint == self._fingerprint or settings is not self._settings:
+                continue
+            self._fingerprint = fingerprint
+            try:
+                watched = await asyncio.to_thread(
+                    targets.all_targets, settings.whitelist, settings.whitelist_file, settings.agent_port
+                )
+            except BadSettings as error:
+                for mistake in error.mistakes:
+                    log.error("the agents stay as they were: %s", mistake)
+                continue
+            self._watch(watched)
+            self._pace.hurry()
+            log.info("%s changed; watching %d agents", settings.whitelist_file, len(watched))
+
+    def _render(self) -> list[bytes]:
+        poller = self._poller
+        lateness = sorted(poller.recent_lateness)
+        about = {
+            "version": wire.VERSION,
+            "hostname": socket.gethostname(),
+            "started_at": round(self._started_at, 3),
+            "polls_total": poller.polls,
+            "polls_missed_total": poller.missed,
+            "poll_lateness_p99_seconds": round(lateness[len(lateness) * 99 // 100], 6) if lateness else None,
+        }
+        return snapshot.render(self._fleet, about, time.time())
+
+
+class _Pace:
+    """When to save: after every round while the document is small, less often when it is large, soon after a move."""
+
+    def __init__(self, writer: snapshot.Writer) -> None:
+        self.writer = writer
+        self._saved = float("-inf")
+        self._bytes = 0
+        self._urgent = False
+        self._failing = False
+
+    def hurry(self) -> None:
+        """Something happened that readers should not wait for."""
+        self._urgent = True
+
+    def save(self, render: Callable[[], list[bytes]], round_seconds: float) -> None:
+        """Save if it is time, and say once when that fails and when it works again."""
+        self._say_trouble()
+        now = time.monotonic()
+        pause = max(round_seconds, self._bytes / DISK_BYTES_PER_SECOND)
+        if self._urgent:
+            pause = min(pause, URGENT_SECONDS)
+        # Half a beat of slack: a round of one second is saved every second, not every second and a beat.
+        if now - self._saved < pause - BEAT_SECONDS / 2 or self.writer.busy_since is not None:
+            return
+        pieces = render()
+        if self.writer.offer(pieces):
+            self._saved, self._urgent = now, False
+            self._bytes = sum(map(len, pieces))
+
+    def writer_stuck_seconds(self) -> float:
+        """For how long the writer has been at one document."""
+        busy_since = self.writer.busy_since
+        return 0.0 if busy_since is None else time.monotonic() - busy_since
+
+    def _say_trouble(self) -> None:
+        error = self.writer.error
+        if error is not None and not self._failing:
+            log.error("cannot save: %s; polling goes on, and saving is tried again", error)
+        elif error is None and self._failing and self.writer.busy_since is None:
+            log.info("saving works again")
+        elif error is None and self.writer.busy_since is not None:
+            return
+        self._failing = error is not None
+
+
+def _asking(settings: Settings) -> Asking:
+    return Asking(settings.health_path, settings.metrics_path, settings.token, settings.timeout_seconds)

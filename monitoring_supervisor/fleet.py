@@ -1,0 +1,76 @@
+"""All agents that are watched, and what is known of each. Applies the judgements; no I/O."""
+
+from dataclasses import dataclass
+
+from monitoring_supervisor.model import Listing, Move, Policy, Question, Scrape, Standing, State, Target
+from monitoring_supervisor.roster import judge
+
+
+@dataclass(slots=True)
+class Agent:
+    """One agent. `report` is its newest report as it came; times are Unix seconds of the last good answer."""
+
+    target: Target
+    standing: Standing
+    last_health: float | None = None
+    last_metrics: float | None = None
+    report: bytes | None = None
+    asked: bool = False
+
+
+class Fleet:
+    """The agents by name, in the order of their names.
+
+    `known` are agents as they were before a restart: one that is watched again goes on from there.
+    """
+
+    def __init__(self, policy: Policy, known: dict[str, Agent]) -> None:
+        self.policy = policy
+        self.agents: dict[str, Agent] = {}
+        self._known = known
+
+    def watch(self, targets: dict[str, Target], now: float) -> tuple[list[str], list[Agent]]:
+        """Make these the targets. Returns the names whose connections are to end, and the agents that need one.
+
+        An agent that stays keeps its standing and, unless it is to be reached another way, its connection.
+        """
+        before = self.agents
+        end = [name for name, agent in before.items() if name not in targets or targets[name].tls != agent.target.tls]
+        self.agents = {}
+        for name, target in sorted(targets.items()):
+            agent = before.get(name) or self._known.get(name) or Agent(target, Standing(State.NEW, now))
+            agent.target = target
+            self.agents[name] = agent
+        self._known = {}
+        ended = set(end)
+        return end, [agent for name, agent in self.agents.items() if name not in before or name in ended]
+
+    def hear(self, scrape: Scrape, now: float) -> Move | None:
+        """Take in one attempt. Returns a move if the standing changed in any way."""
+        agent = self.agents[scrape.target.name]
+        agent.asked = True
+        if scrape.failure is None:
+            if scrape.question is Question.HEALTH:
+                agent.last_health = now
+            else:
+                agent.last_metrics = now
+                agent.report = scrape.body
+        before = agent.standing
+        agent.standing, reason = judge(before, scrape.question, scrape.failure, self.policy, now)
+        if agent.standing is before:
+            return None
+        return Move(agent.target, before, agent.standing, reason, now, agent.report)
+
+    def names(self, listing: Listing) -> list[str]:
+        """The names on this list, sorted."""
+        return [name for name, agent in self.agents.items() if agent.standing.listing is listing]
+
+    def counts(self) -> dict[State, int]:
+        """How many agents there are of each state."""
+        states = [agent.standing.state for agent in self.agents.values()]
+        return {state: states.count(state) for state in State}
+
+    def all_asked(self) -> bool:
+        """Whether every agent has answered or failed at least once."""
+        return all(agent.asked for agent in self.agents.values())
+

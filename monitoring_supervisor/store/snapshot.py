@@ -1,0 +1,179 @@
+"""metrics_data.json: the whole fleet as it is now, complete and valid at every instant."""
+
+import contextlib
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from monitoring_agent.shared import wire
+from monitoring_supervisor.fleet import Agent, Fleet
+from monitoring_supervisor.model import Failure, Kind, Listing, Standing, State, Target
+
+SCHEMA = 1
+MODE = 0o640
+
+
+class Damaged(Exception):
+    """The file is there but is not a snapshot; the text says why."""
+
+
+def render(fleet: Fleet, supervisor: dict[str, Any], now: float) -> list[bytes]:
+    """The document in pieces, one line an agent; the reports go in as they came."""
+    head = {
+        "schema": SCHEMA,
+        "written_at": round(now, 3),
+        "supervisor": supervisor,
+        "whitelist": fleet.names(Listing.WHITE),
+        "blacklist": fleet.names(Listing.BLACK),
+    }
+    pieces = [wire.encode(head)[:-1], b',"agents":{']
+    separator = b"\n"
+    for name, agent in fleet.agents.items():
+        about = wire.encode({name: _about(agent)})
+        pieces += [separator, about[1:-2], b',"report":', agent.report or b"null", b"}"]
+        separator = b",\n"
+    pieces.append(b"\n}}\n")
+    return pieces
+
+
+def _about(agent: Agent) -> dict[str, Any]:
+    standing = agent.standing
+    failure = standing.failure
+    return {
+        "listing": standing.listing,
+        "state": standing.state,
+        "since": standing.since,
+        "last_health": agent.last_health,
+        "last_metrics": agent.last_metrics,
+        "failure": failure and {"kind": failure.kind, "detail": failure.detail, "since": standing.failing_since},
+        "labels": dict(agent.target.labels),
+    }
+
+
+def read(path: Path) -> dict[str, Agent]:
+    """The agents by name as they were when the file was written; empty if there is none.
+
+    Raises Damaged if it is not a snapshot, and OSError if it cannot be read.
+    """
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    try:
+        document = json.loads(text)
+        if document["schema"] != SCHEMA:
+            raise Damaged(f"schema {document['schema']!r} is not {SCHEMA}")
+        return {name: _restored(name, about) for name, about in document["agents"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Damaged(f"{type(error).__name__}: {error}") from None
+
+
+def _restored(name: str, about: dict[str, Any]) -> Agent:
+    failure = about["failure"]
+    standing = Standing(
+        state=State(about["state"]),
+        since=about["since"] if about["since"] is None else float(about["since"]),
+        failures=1 if failure else 0,
+        failure=failure and Failure(Kind(failure["kind"]), str(failure["detail"])),
+        failing_since=failure and float(failure["since"]),
+    )
+    report = None
+    if about["report"] is not None:
+        with contextlib.suppress(ValueError):  # a number beyond any float came in and cannot go out again
+            report = wire.encode(about["report"])
+    return Agent(Target(name, "", 0), standing, about["last_health"], about["last_metrics"], report)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file, so that nothing is lost and the name is free. Returns the new name."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    for name in _numbered(path.with_name(f"{path.name}.damaged-{stamp}")):
+        if not name.exists():
+            path.rename(name)
+            return name
+    raise AssertionError("unreachable: the numbers do not end")
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    yield path
+    number = 2
+    while True:
+        yield path.with_name(f"{path.name}-{number}")
+        number += 1
+
+
+def prove_writable(path: Path) -> None:
+    """Raise OSError if the file could not be written."""
+    beside = _beside(path)
+    os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, MODE))
+    beside.unlink()
+
+
+def write(path: Path, pieces: list[bytes]) -> None:
+    """Replace the file, so that a reader finds the old document or the new one, also after a power cut.
+
+    Raises OSError; then the old document is still there.
+    """
+    beside = _beside(path)
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
+        with open(descriptor, "wb") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            beside.unlink()  # half a document would only take the space that is missing
+        raise
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.new")
+
+
+class Writer:
+    """Writes in a thread of its own, one document at a time, so that a slow disk holds nobody up."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._queue: queue.Queue[list[bytes] | None] = queue.Queue(maxsize=1)
+        self.busy_since: float | None = None  # on the monotonic clock
+        self.error: OSError | None = None
+        self.written = 0
+        self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
+        self._thread.start()
+
+    def offer(self, pieces: list[bytes]) -> bool:
+        """Have the document written, unless the one before is still on its way (then False)."""
+        if self.busy_since is not None:
+            return False
+        self.busy_since = time.monotonic()
+        self._queue.put_nowait(pieces)
+        return True
+
+    def close(self, pieces: list[bytes], timeout_seconds: float) -> bool:
+        """Write this last document, and end. Returns whether that was done in time."""
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            self._queue.put(pieces, timeout=timeout_seconds)
+            self._queue.put(None, timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Full:
+            return False
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        return not self._thread.is_alive() and self.error is None
+
+    def _run(self) -> None:
+        while (pieces := self._queue.get()) is not None:
+            try:
+                write(self._path, pieces)
+                self.error = None
+                self.written += 1
+            except OSError as error:
+                self.error = error
+            self.busy_since = None

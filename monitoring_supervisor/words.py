@@ -1,0 +1,74 @@
+"""Moves in words: what the journal tells whoever is woken up."""
+
+import time
+from typing import Any
+
+from monitoring_agent.shared import wire
+from monitoring_supervisor.model import Move, Reason
+
+
+def announcement(move: Move) -> str | None:
+    """The journal's line about a move, or None for one that nobody needs to read."""
+    name, before, failure = move.target.name, move.before, move.after.failure
+    why = f"{failure.kind}: {failure.detail}" if failure else ""
+    match move.reason:
+        case Reason.FIRST_ANSWER:
+            return f"{name} is up: {move.reason.value}"
+        case Reason.NEVER_ANSWERED:
+            return f"{name} is down: {move.reason.value} ({why}); blacklisted, health checks only"
+        case Reason.WENT_DOWN:
+            since = _at(move.after.failing_since)
+            line = f"{name} is down: {why} ({move.after.failures} checks in a row since {since}); blacklisted"
+            return f"{line}, health checks only{_last_seen(move.report)}"
+        case Reason.CAME_BACK:
+            gone = f" after {duration(move.at - before.since)}" if before.since else ""
+            return f"{name} is up: {move.reason.value}{gone}; whitelisted, metrics are collected"
+        case Reason.METRICS_UNUSABLE:
+            return f"{name} is suspect: {move.reason.value} ({why})"
+        case Reason.METRICS_USABLE:
+            return f"{name} is up: {move.reason.value}"
+    return None
+
+
+def duration(seconds: float) -> str:
+    """The two largest units, for example `2 h 5 min`."""
+    rest = max(0, int(seconds))
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, rest = divmod(rest, size)
+        if count or (unit == "s" and not parts):
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])
+
+
+def _at(moment: float | None) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(moment)) if moment else "the start"
+
+
+def _last_seen(report: bytes | None) -> str:
+    """The last known load, memory and fullest filesystem, as far as the report has them."""
+    if report is None:
+        return ""
+    document = wire.decode(report)
+    parts: list[str] = []
+    load = _number(document, "load", "load_1m")
+    if load is not None:
+        parts.append(f"load {load:.2f}")
+    memory = _number(document, "memory", "used_percent")
+    if memory is not None:
+        parts.append(f"memory {memory:.0f} %")
+    filesystems = document.get("filesystems")
+    if isinstance(filesystems, dict):
+        used = {path: _number(filesystems, path, "used_percent") for path in filesystems}
+        full = max(((percent, path) for path, percent in used.items() if percent is not None), default=None)
+        if full is not None:
+            parts.append(f"disk {full[1]} {full[0]:.0f} %")
+    return f"; last seen with {', '.join(parts)}" if parts else ""
+
+
+def _number(document: dict[str, Any], *path: str) -> float | None:
+    """The number at this path. A report is whatever the agent sent: anything may be missing or of another type."""
+    value: Any = document
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, int | float) else None
