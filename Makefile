@@ -126,10 +126,10 @@ clean:
 
 .venv/.run: .venv/.made setup.cfg pyproject.toml
 	echo "Installing the daemons into .venv ..."
-	.venv/bin/pip install -q --disable-pip-version-check -e .
+	.venv/bin/pip install -qq --disable-pip-version-check -e .
 	touch $@
 
 .venv/.test: .venv/.made setup.cfg pyproject.toml
 	echo "Installing the daemons and the test tools into .venv ..."
-	.venv/bin/pip install -q --disable-pip-version-check -e '.[test]'
+	.venv/bin/pip install -qq --disable-pip-version-check -e '.[test]'
 	touch .venv/.run $@

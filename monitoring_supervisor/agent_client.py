@@ -192,12 +192,12 @@ def _why_not_connected(error: OSError) -> tuple[Kind, str]:
     """ssl.SSLError and socket.gaierror are OSErrors too."""
     detail = printable(error.strerror or str(error))
     if isinstance(error, ssl.SSLError | ssl.CertificateError):
-        return Kind.TLS, detail
+        return Kind.TLS, f"TLS: {detail}"
     if isinstance(error, socket.gaierror):
         return Kind.NAME_NOT_FOUND, f"the name cannot be resolved: {detail}"
     # A name with several addresses fails with one error that only quotes those of its addresses.
     if isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in str(error):
-        return Kind.REFUSED, "connection refused: the machine is there, but nothing listens at the port"
+        return Kind.REFUSED, "connection refused, nothing listens at the port"
     if isinstance(error, TimeoutError):
         return Kind.TIMEOUT_CONNECT, detail
     return Kind.UNREACHABLE, detail

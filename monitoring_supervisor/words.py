@@ -10,7 +10,7 @@ from monitoring_supervisor.model import Move, Reason
 def announcement(move: Move) -> str | None:
     """The journal's line about a move, or None for one that nobody needs to read."""
     name, before, failure = move.target.name, move.before, move.after.failure
-    why = f"{failure.kind}: {failure.detail}" if failure else ""
+    why = failure.detail if failure else ""
     match move.reason:
         case Reason.FIRST_ANSWER:
             return f"{name} is up: {move.reason.value}"
@@ -33,7 +33,7 @@ def announcement(move: Move) -> str | None:
 def duration(seconds: float) -> str:
     """The two largest units, for example `2 h 5 min`."""
     rest = max(0, int(seconds))
-    parts = []
+    parts: list[str] = []
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
         count, rest = divmod(rest, size)
         if count or (unit == "s" and not parts):
