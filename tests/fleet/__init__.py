@@ -1,0 +1,1 @@
+"""A simulated fleet: one process that answers as many agents, for benchmarks and tests."""

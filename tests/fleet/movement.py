@@ -1,0 +1,102 @@
+"""Numbers that move: how each number of a simulated report goes on from one answer to the next.
+
+Each is a pure function of the number of the answer, so that frames can be rendered once and shared by many agents,
+and any old one can be rendered again.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_MASK = 4095
+# The same in every run.
+_random = random.Random(1)
+_CHANCE = tuple(_random.random() for _ in range(_MASK + 1))
+
+
+def chance(step: int) -> float:
+    """A number from 0 to 1 that jumps about from step to step."""
+    return _CHANCE[step & _MASK]
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """Rises with every answer, now more and now less; `decimals` 0 counts whole things."""
+
+    start: float
+    per_answer: float
+    phase: int
+    decimals: int
+
+    def at(self, answer: int) -> float:
+        """The count at this answer. Chance moves each step by less than one step, so that it never falls."""
+        count = self.start + self.per_answer * (answer + chance(answer + self.phase))
+        return round(count, self.decimals) if self.decimals else int(count)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What a counter rose by since the answer before, over a second that was measured and so is never quite one."""
+
+    counter: Counter
+    scale: float
+    decimals: int
+
+    def at(self, answer: int) -> float:
+        """The rate at this answer."""
+        risen = self.counter.at(answer) - self.counter.at(answer - 1)
+        measured_seconds = 0.998 + 0.004 * chance(answer + self.counter.phase + 7)
+        return round(risen * self.scale / measured_seconds, self.decimals)
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """Goes up and down around where it was by `swing`, a share; renewed every so many answers."""
+
+    start: float
+    swing: float
+    phase: int
+    decimals: int
+    renewed_every: int = 1
+    grain: int = 1
+
+    def at(self, answer: int) -> float:
+        """The value at this answer."""
+        step = answer // self.renewed_every
+        value = self.start * (1 + self.swing * (chance(step + self.phase) - 0.5))
+        return round(value, self.decimals) if self.decimals else int(value) // self.grain * self.grain
+
+
+Moving = Counter | Rate | Gauge
+Piece = bytes | Moving
+
+
+def joined(pieces: list[Piece]) -> list[Piece]:
+    """The same pieces with neighbours that never move made one."""
+    result: list[Piece] = []
+    for piece in pieces:
+        if isinstance(piece, bytes) and result and isinstance(result[-1], bytes):
+            result[-1] += piece
+        else:
+            result.append(piece)
+    return result
+
+
+def frames(pieces: list[Piece], remembered: int = 32) -> Callable[[int], bytes]:
+    """A function from the number of an answer to the bytes of all pieces.
+
+    Agents of one kind that are asked at one rate are at the same number: most answers are rendered already.
+    """
+    parts = joined(pieces)
+    ready: dict[int, bytes] = {}
+
+    def frame(answer: int) -> bytes:
+        known = ready.get(answer)
+        if known is None:
+            known = b"".join(part if isinstance(part, bytes) else b"%a" % part.at(answer) for part in parts)
+            ready[answer] = known
+            if len(ready) > remembered:
+                del ready[next(iter(ready))]
+        return known
+
+    return frame
