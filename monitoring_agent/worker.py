@@ -1,8 +1,8 @@
 """The gunicorn worker: samples in a thread of its own, and does not let a client hold it up.
 
 Stock gthread waits for ever for a client that sends half a request: as many of them as there are threads stop it,
-and gunicorn's own timeout does not notice. Here every request has a deadline, a connection takes no thread before
-it says something, and the sign of life stops when sampling stops.
+and gunicorn's own timeout does not notice. Here a connection takes no thread before the head of its request is there
+whole, everything has a deadline, and the sign of life stops when sampling stops.
 """
 
 import contextlib
@@ -24,17 +24,23 @@ from monitoring_agent.host import Host
 from monitoring_agent.sampler import Sampler
 from monitoring_agent.shared import wire
 
-# A new connection must begin its request, and a request must be done, within this time.
+# The head of a request must be there, and then the request be done, each within this time.
 PATIENCE_SECONDS = 5.0
+# A larger head is refused; gunicorn's own limits are per line.
+MAX_HEAD_BYTES = 16 * 1024
 # Without a sample, or with a thread held, for this long the worker stops its sign of life, and gunicorn replaces it.
 STUCK_SECONDS = 20.0
 MAX_REFUSED = 64
 
-_BODY = wire.encode({"error": "this address is not in the agent's AGENT_ALLOW"})
-FORBIDDEN = (
-    b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nConnection: close\r\n"
-    b"Content-Length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
-)
+
+def _refusal(status: str, reason: str) -> bytes:
+    body = wire.encode({"error": reason})
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {len(body)}"
+    return head.encode("ascii") + b"\r\n\r\n" + body
+
+
+FORBIDDEN = _refusal("403 Forbidden", "this address is not in the agent's AGENT_ALLOW")
+HEAD_TOO_LARGE = _refusal("431 Request Header Fields Too Large", f"the head is larger than {MAX_HEAD_BYTES} bytes")
 
 
 class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -42,7 +48,7 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._silent: dict[TConn, float] = {}  # accepted, nothing read yet: connection to its deadline
+        self._waiting: dict[TConn, float] = {}  # for the head of a request: connection to its deadline
         self._serving: dict[TConn, float] = {}  # in a thread: connection to its deadline
         self._refused: deque[socket.socket] = deque()
         self._wants_settings = False
@@ -78,7 +84,7 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._wants_settings = False
             self.app.renew_access()
         now = time.monotonic()
-        self._end_overdue(now)
+        self._end_overdue(now if self.alive else float("inf"), now)
         if self._is_stuck(now):
             return
         super().notify()
@@ -91,12 +97,16 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return True
         return any(now - deadline > STUCK_SECONDS for deadline in list(self._serving.values()))
 
-    def _end_overdue(self, now: float) -> None:
-        for conn, deadline in list(self._silent.items()):
-            if now > deadline:
-                self._forget_silent(conn)
+    def _end_overdue(self, idle_until: float, now: float) -> None:
+        for conn, deadline in list(self._waiting.items()):
+            if idle_until > deadline:
+                self._forget(conn)
                 self.nr_conns -= 1
                 conn.close()
+        if not self.alive:
+            # gunicorn 27 would let idle connections linger, and the stop would take as long.
+            for conn in getattr(self, "keepalived_conns", ()):
+                conn.timeout = now
         for conn, deadline in list(self._serving.items()):
             if now > deadline:
                 # The thread that waits for this client wakes up with an end of file, and closes the connection.
@@ -116,28 +126,61 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             raise
         sock.setblocking(False)
         if not self._service.access.allows(client[0]):
-            self._refuse(sock)
+            self._refuse(sock, FORBIDDEN)
             return
         conn = TConn(self.cfg, sock, client, listener.getsockname())
         self.nr_conns += 1
-        self._silent[conn] = time.monotonic() + PATIENCE_SECONDS
-        self.poller.register(sock, selectors.EVENT_READ, partial(self._begin, conn))
+        self.enqueue_req(conn)
 
-    def _refuse(self, sock: socket.socket) -> None:
-        """Say 403 without reading a byte. The socket is closed a turn later, so that the answer arrives first."""
+    def enqueue_req(self, conn: TConn) -> None:
+        """Give a connection to a thread, once the head of its request is there; in the main thread.
+
+        The head is only looked at: the bytes stay in the socket. Over TLS there is nothing to see, and the deadline
+        of the request has to do.
+        """
+        if self.cfg.is_ssl or _has_buffered(conn):
+            super().enqueue_req(conn)
+        else:
+            self._look_at_head(conn, conn.sock)
+
+    def _look_at_head(self, conn: TConn, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        try:
+            head = sock.recv(MAX_HEAD_BYTES, socket.MSG_PEEK)
+        except BlockingIOError:
+            head, is_there = b"", False
+        except OSError:
+            head, is_there = b"", True  # whoever reads it finds out
+        else:
+            is_there = not head or b"\r\n\r\n" in head
+        too_large = len(head) == MAX_HEAD_BYTES and not is_there
+        if not is_there and not too_large:
+            # Be woken for more bytes than those that were already seen (SO_RCVLOWAT in socket(7)).
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, len(head) + 1)
+            if conn not in self._waiting:
+                self._waiting[conn] = time.monotonic() + PATIENCE_SECONDS
+                self.poller.register(sock, selectors.EVENT_READ, partial(self._look_at_head, conn))
+            return
+        if conn in self._waiting:
+            self._forget(conn)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        if too_large:
+            self.nr_conns -= 1
+            self._refuse(sock, HEAD_TOO_LARGE)
+        else:
+            super().enqueue_req(conn)
+
+    def _refuse(self, sock: socket.socket, answer: bytes) -> None:
+        """Answer without reading a byte. The socket is closed a turn later, so that the answer arrives first."""
         with contextlib.suppress(OSError):
-            sock.send(FORBIDDEN)
+            sock.send(answer)
             sock.shutdown(socket.SHUT_WR)
         self._refused.append(sock)
         if len(self._refused) > MAX_REFUSED:
             self._refused.popleft().close()
 
-    def _begin(self, conn: TConn, _sock: socket.socket) -> None:
-        self._forget_silent(conn)
-        self.enqueue_req(conn)
-
-    def _forget_silent(self, conn: TConn) -> None:
-        del self._silent[conn]
+    def _forget(self, conn: TConn) -> None:
+        del self._waiting[conn]
         self.poller.unregister(conn.sock)
 
     def handle(self, conn: TConn) -> Any:
@@ -147,3 +190,8 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return super().handle(conn)
         finally:
             del self._serving[conn]
+
+
+def _has_buffered(conn: TConn) -> bool:
+    """Whether gunicorn has already read bytes of the next request (later versions continue with those)."""
+    return conn.parser is not None and conn.parser.unreader.buf.tell() > 0

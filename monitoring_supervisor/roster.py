@@ -19,6 +19,8 @@ def judge(standing: Standing, question: Question, failure: Failure | None, polic
     if failure is None:
         return _judge_good(standing, question, policy, now)
     if standing.state is State.DOWN:
+        if standing.failure == failure and standing.successes == 0:
+            return standing, Reason.NOTHING
         since = standing.failing_since if _same_kind(standing, failure) else now
         return replace(standing, successes=0, failure=failure, failing_since=since), Reason.NOTHING
     return _judge_bad(standing, question, failure, policy, now)

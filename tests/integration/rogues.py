@@ -1,0 +1,131 @@
+"""Agents that misbehave: a socket that answers with whatever the test wants."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from monitoring_agent.shared import wire
+
+REPORT = wire.encode({"schema": 1, "sequence": 1, "collected_at": 1_794_900_000.5, "load": {"load_1m": 0.5}})
+
+# Gets the connection after one request was read, and the path of the request. Returns whether to go on with it.
+Behaviour = Callable[[socket.socket, str], bool]
+
+
+def http_answer(body: bytes, status: str = "200 OK", headers: str = "") -> bytes:
+    """A well-formed answer."""
+    return (
+        f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
+    ).encode() + body
+
+
+HEALTHY = http_answer(b'{"status":"ok"}')
+GOOD = http_answer(REPORT)
+
+
+def well_behaved(connection: socket.socket, path: str) -> bool:
+    """What an agent should do."""
+    connection.sendall(GOOD if path == "/getmetrics" else HEALTHY)
+    return True
+
+
+def says(answer: bytes) -> Behaviour:
+    """Sends these bytes whatever is asked."""
+
+    def behave(connection: socket.socket, _path: str) -> bool:
+        connection.sendall(answer)
+        return True
+
+    return behave
+
+
+def says_of_metrics(answer: bytes) -> Behaviour:
+    """Is healthy, but answers with these bytes when metrics are asked."""
+
+    def behave(connection: socket.socket, path: str) -> bool:
+        connection.sendall(answer if path == "/getmetrics" else HEALTHY)
+        return True
+
+    return behave
+
+
+def hangs_up(_connection: socket.socket, _path: str) -> bool:
+    """Closes the connection without an answer."""
+    return False
+
+
+def is_silent(connection: socket.socket, _path: str) -> bool:
+    """Never answers."""
+    connection.recv(1)
+    return False
+
+
+def drips(connection: socket.socket, _path: str) -> bool:
+    """Sends a body without end, a byte at a time."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    while True:
+        connection.sendall(b" ")
+        time.sleep(0.05)
+
+
+def floods(connection: socket.socket, _path: str) -> bool:
+    """Sends a body of 100 MB."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 104857600\r\n\r\n")
+    for _ in range(1600):
+        connection.sendall(b" " * 65536)
+    return True
+
+
+def endless_headers(connection: socket.socket, _path: str) -> bool:
+    """Sends headers without end."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        connection.sendall(b"X-More: " + b"y" * 1000 + b"\r\n")
+
+
+class Rogue:
+    """A server at a loopback address. It notes the path of every request, and of each how many connections there were."""
+
+    def __init__(self, behave: Behaviour, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.behave = behave
+        self.paths: list[str] = []
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self._listener = socket.create_server((host, port))
+        self.port = int(self._listener.getsockname()[1])
+        self.name = f"{host}:{self.port}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                connection, _ = self._listener.accept()
+                self.connections += 1
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):  # the other side closed
+            buffer = b""
+            while True:
+                while b"\r\n\r\n" not in buffer:
+                    part = connection.recv(4096)
+                    if not part:
+                        return
+                    buffer += part
+                head, _, buffer = buffer.partition(b"\r\n\r\n")
+                path = head.split(b" ")[1].decode("ascii")
+                self.requests.append(head)
+                self.paths.append(path)
+                if not self.behave(connection, path):
+                    return
+
+    def close(self) -> None:
+        """Stop listening; connections that stand go on."""
+        # Without shutdown, the thread in accept() would keep the socket listening.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+

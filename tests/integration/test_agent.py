@@ -1,0 +1,317 @@
+"""The agent as a real gunicorn."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from monitoring_agent.collectors.registry import collectors
+from tests.integration.conftest import MakeAgent
+from tests.integration.daemons import TOKEN, AgentDaemon, wait_for
+
+
+@pytest.fixture
+def agent(make_agent: MakeAgent) -> AgentDaemon:
+    """An agent for one test alone."""
+    agent = make_agent()
+    agent.start()
+    agent.wait_ready()
+    return agent
+
+
+@pytest.fixture(scope="module")
+def shared_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentDaemon]:
+    """One agent for all tests that only ask it."""
+    agent = AgentDaemon(tmp_path_factory.mktemp("agent"))
+    agent.start()
+    agent.wait_ready()
+    yield agent
+    agent.stop()
+
+
+def test_a_report_has_the_contract_s_keys_and_every_collector(shared_agent: AgentDaemon) -> None:
+    wait_for(lambda: "filesystems" in shared_agent.report())
+    report = shared_agent.report()
+    assert report["schema"] == 1
+    assert abs(report["collected_at"] - time.time()) < 3
+    assert set(report["collectors"]) == {collector.name for collector in collectors()}
+    for name, health in report["collectors"].items():
+        assert health["ok"], (name, health)
+        assert {"age_seconds", "duration_seconds"} <= set(health)
+    assert report["cpu"]["busy_percent"] >= 0
+
+
+def test_reports_follow_one_another_every_second(shared_agent: AgentDaemon) -> None:
+    first = shared_agent.report()
+    time.sleep(3)
+    last = shared_agent.report()
+    assert 2 <= last["sequence"] - first["sequence"] <= 4
+    assert last["agent"] == first["agent"]
+
+
+def test_health_tells_a_stranger_the_status_and_nothing_else(shared_agent: AgentDaemon) -> None:
+    assert shared_agent.get("/healthcheck", token=None)[::2] == (200, b'{"status":"ok"}')
+    status, _, body = shared_agent.get("/healthcheck")
+    assert (status, json.loads(body)["status"]) == (200, "ok")
+    assert json.loads(body)["sequence"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "method", "status", "error"),
+    [
+        ("/getmetrics", None, "GET", 401, "the token is missing"),
+        ("/getmetrics", "wrong", "GET", 401, "the token is not the one"),
+        ("/healthcheck", "wrong", "GET", 401, "the token is not the one"),
+        ("/", TOKEN, "GET", 404, "not found"),
+        ("/getmetrics/", TOKEN, "GET", 404, "not found"),
+        ("/x//getmetrics", TOKEN, "GET", 404, "not found"),
+        ("/static/app.py", TOKEN, "GET", 404, "not found"),
+        ("/getmetrics", TOKEN, "POST", 405, "not allowed"),
+        ("/getmetrics", TOKEN, "OPTIONS", 405, "not allowed"),
+        ("/healthcheck", TOKEN, "DELETE", 405, "not allowed"),
+    ],
+)
+def test_what_is_refused_is_refused_in_json_without_redirect_or_cors(
+    shared_agent: AgentDaemon, path: str, token: str | None, method: str, status: int, error: str
+) -> None:
+    got, headers, body = shared_agent.get(path, token, method)
+    assert got == status
+    assert error in json.loads(body)["error"]
+    assert not [name for name in headers if name.lower() == "location" or name.lower().startswith("access-control")]
+
+
+def test_a_refusal_for_want_of_a_token_names_the_scheme(shared_agent: AgentDaemon) -> None:
+    assert shared_agent.get("/getmetrics", None)[1]["WWW-Authenticate"] == "Bearer"
+
+
+def test_an_address_outside_the_allow_list_is_refused_before_anything_is_read(make_agent: MakeAgent) -> None:
+    agent = make_agent(AGENT_ALLOW="127.0.0.1/32")
+    agent.start().wait_ready()
+    status, _, body = agent.get("/getmetrics", source="127.0.0.2")
+    assert (status, json.loads(body)) == (403, {"error": "this address is not in the agent's AGENT_ALLOW"})
+    with socket.create_connection(("127.0.0.1", agent.port), 5, source_address=("127.0.0.3", 0)) as silent:
+        assert silent.recv(100).startswith(b"HTTP/1.1 403 ")
+    assert agent.get("/getmetrics")[0] == 200
+
+
+def test_many_refused_addresses_cost_the_others_nothing(make_agent: MakeAgent) -> None:
+    agent = make_agent(AGENT_ALLOW="127.0.0.1/32")
+    agent.start().wait_ready()
+    before = len(os.listdir(f"/proc/{agent.worker_pid()}/fd"))
+    refused = [
+        socket.create_connection(("127.0.0.1", agent.port), 5, source_address=("127.0.0.9", 0)) for _ in range(300)
+    ]
+    assert agent.get("/getmetrics")[0] == 200
+    for sock in refused:
+        sock.close()
+    wait_for(lambda: len(os.listdir(f"/proc/{agent.worker_pid()}/fd")) <= before + 2)
+
+
+def test_ready_means_that_it_serves(make_agent: MakeAgent) -> None:
+    agent = make_agent()
+    agent.start()
+    agent.wait_ready()
+    assert agent.get("/getmetrics")[0] == 200
+    assert [message for message in agent.notifications if "READY" in message] == [
+        f"READY=1\nSTATUS=Serving at 127.0.0.1:{agent.port}"
+    ]
+
+
+def test_the_watchdog_hears_of_a_beating_heart_and_of_nothing_else(agent: AgentDaemon) -> None:
+    wait_for(lambda: agent.notifications.count("WATCHDOG=1") >= 3)
+    worker = agent.worker_pid()
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        time.sleep(1.5)
+        beats = agent.notifications.count("WATCHDOG=1")
+        time.sleep(3)
+        assert agent.notifications.count("WATCHDOG=1") == beats
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    wait_for(lambda: agent.notifications.count("WATCHDOG=1") > beats)
+
+
+def test_a_worker_that_dies_is_replaced(agent: AgentDaemon) -> None:
+    before = agent.report()
+    os.kill(agent.worker_pid(), signal.SIGKILL)
+
+    def report_of_another_life() -> bool:
+        try:
+            return bool(agent.report()["agent"]["started_at"] > before["agent"]["started_at"])
+        except (OSError, AssertionError):
+            return False
+
+    wait_for(report_of_another_life)
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /getmetrics HTTP/1.1\r\nHost: a\r\nX-Slow: "])
+def test_clients_that_never_finish_hold_no_thread_and_are_cut_off(agent: AgentDaemon, said: bytes) -> None:
+    slow = [socket.create_connection(("127.0.0.1", agent.port), 30) for _ in range(100)]
+    for sock in slow:
+        sock.sendall(said)
+    started = time.monotonic()
+    assert agent.get("/getmetrics")[0] == 200
+    assert time.monotonic() - started < 1
+    for sock in slow:
+        with contextlib.suppress(ConnectionResetError):
+            assert sock.recv(1000) == b""
+        sock.close()
+    assert 4 < time.monotonic() - started < 10
+    assert not agent.said("Traceback")
+
+
+def test_a_request_that_comes_in_pieces_is_answered(agent: AgentDaemon) -> None:
+    with socket.create_connection(("127.0.0.1", agent.port), 10) as sock:
+        for _ in range(2):  # the second time on a connection that was kept alive
+            for piece in (b"GET /health", b"check HTTP/1.1\r\nHo", b"st: a\r\n\r", b"\n"):
+                time.sleep(0.1)
+                sock.sendall(piece)
+            answer = b""
+            while not answer.endswith(b'{"status":"ok"}'):
+                answer += sock.recv(1000)
+            assert answer.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_half_a_request_on_a_kept_connection_holds_no_thread(agent: AgentDaemon) -> None:
+    kept = [http.client.HTTPConnection("127.0.0.1", agent.port, timeout=10) for _ in range(20)]
+    for connection in kept:
+        connection.request("GET", "/healthcheck")
+        connection.getresponse().read()
+        connection.sock.sendall(b"GET /getmetrics HTTP/1.1\r\n")
+    started = time.monotonic()
+    assert agent.get("/getmetrics")[0] == 200
+    assert time.monotonic() - started < 1
+    for connection in kept:
+        connection.close()
+
+
+def test_a_head_without_end_is_refused(agent: AgentDaemon) -> None:
+    with socket.create_connection(("127.0.0.1", agent.port), 10) as sock:
+        sock.sendall(b"GET /getmetrics HTTP/1.1\r\n" + b"X-Long: " + b"y" * 40_000)
+        assert sock.recv(1000).startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_stop_does_not_wait_for_idle_connections(agent: AgentDaemon) -> None:
+    kept = http.client.HTTPConnection("127.0.0.1", agent.port, timeout=10)
+    kept.request("GET", "/healthcheck")
+    kept.getresponse().read()
+    started = time.monotonic()
+    assert agent.stop() == 0
+    assert time.monotonic() - started < 1.5
+
+
+def test_a_client_that_drips_is_cut_off_although_it_goes_on_talking(agent: AgentDaemon) -> None:
+    with socket.create_connection(("127.0.0.1", agent.port), 30) as drip:
+        drip.sendall(b"GET /getmetrics HTTP/1.1\r\nHost: a\r\n")
+        started = time.monotonic()
+        with pytest.raises(OSError, match="Broken pipe|reset by peer"):
+            while time.monotonic() - started < 20:
+                drip.sendall(b"X-Slow: y\r\n")
+                time.sleep(0.2)
+    assert 4 < time.monotonic() - started < 10
+
+
+def test_a_reload_takes_a_new_token_without_losing_a_sample_or_a_connection(agent: AgentDaemon) -> None:
+    before, worker = agent.report(), agent.worker_pid()
+    (agent.directory / "token").write_text("another-token-0123456789\n", encoding="ascii")
+    agent.signal(signal.SIGHUP)
+    wait_for(lambda: agent.get("/getmetrics", "another-token-0123456789")[0] == 200)
+    assert agent.get("/getmetrics", TOKEN)[0] == 401
+    assert agent.worker_pid() == worker
+    status, _, body = agent.get("/getmetrics", "another-token-0123456789")
+    assert (status, json.loads(body)["agent"]) == (200, before["agent"])
+    reload = [message.partition("\n")[0] for message in agent.notifications if message != "WATCHDOG=1"]
+    assert reload == ["READY=1", "RELOADING=1", "READY=1"]
+
+
+def test_a_reload_takes_a_new_path(agent: AgentDaemon) -> None:
+    agent.configure(METRICSROOT="measurements")
+    agent.signal(signal.SIGHUP)
+    wait_for(lambda: agent.get("/measurements")[0] == 200)
+    assert agent.get("/getmetrics")[0] == 404
+
+
+def test_a_reload_with_a_mistake_changes_nothing_and_says_so(agent: AgentDaemon) -> None:
+    agent.configure(AGENT_ALLOW="everybody", METRICSROOT="measurements")
+    agent.signal(signal.SIGHUP)
+    wait_for(lambda: agent.said("not reloaded: "))
+    assert agent.said("AGENT_ALLOW: 'everybody' is not a network; write for example 10.0.0.0/24")
+    assert agent.get("/getmetrics")[0] == 200
+
+
+def test_a_reload_onto_a_port_in_use_changes_nothing_and_says_so(agent: AgentDaemon) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        agent.configure(AGENT_LISTEN=f"127.0.0.1:{agent.port},127.0.0.1:{port}")
+        agent.signal(signal.SIGHUP)
+        wait_for(lambda: agent.said(f"not reloaded: AGENT_LISTEN: 127.0.0.1:{port} cannot be listened at: Address"))
+    assert agent.get("/getmetrics")[0] == 200
+
+
+def test_a_port_in_use_is_one_clear_line(agent: AgentDaemon, make_agent: MakeAgent) -> None:
+    second = make_agent()
+    second.settings["AGENT_LISTEN"] = agent.name
+    assert second.start().wait() == 69
+    wait_for(lambda: second.lines)
+    assert len(second.lines) == 1
+    assert f"AGENT_LISTEN: {agent.name} cannot be listened at: Address already in use; see who has it with: ss" in (
+        second.lines[0]
+    )
+
+
+def test_an_address_of_another_machine_is_one_clear_line(make_agent: MakeAgent) -> None:
+    agent = make_agent()
+    agent.settings["AGENT_LISTEN"] = "192.0.2.1:5000"
+    assert agent.start().wait() == 69
+    wait_for(lambda: agent.said("no interface of this machine has the address"))
+
+
+def test_wrong_settings_are_all_named_and_the_exit_code_keeps_systemd_from_trying_again(make_agent: MakeAgent) -> None:
+    agent = make_agent(LOG_LEVEL="loud", AGENT_ALLOW="everybody")
+    assert agent.start().wait() == 78
+    wait_for(lambda: len(agent.lines) == 2)
+    assert agent.said("AGENT_ALLOW: 'everybody'")
+    assert agent.said("LOG_LEVEL: 'loud' is not one of debug, info, warning, error")
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_a_token_that_cannot_be_read_is_one_clear_line(make_agent: MakeAgent, content: str | None) -> None:
+    agent = make_agent()
+    token = Path(agent.settings["TOKEN_FILE"])
+    token.unlink()
+    if content is not None:
+        token.write_text(content, encoding="ascii")
+    assert agent.start().wait() == 78
+    wait_for(lambda: agent.said("make one with: "))
+    assert len(agent.lines) == 1
+
+
+def test_check_says_nothing_of_right_settings(make_agent: MakeAgent) -> None:
+    agent = make_agent()
+    assert agent.start("--check").wait() == 0
+    assert agent.lines == []
+
+
+def test_a_stop_is_quick_and_leaves_no_process(agent: AgentDaemon) -> None:
+    worker = agent.worker_pid()
+    with socket.create_connection(("127.0.0.1", agent.port), 5):
+        started = time.monotonic()
+        assert agent.stop() == 0
+    assert time.monotonic() - started < 4
+    assert not Path(f"/proc/{worker}").exists()
+    assert "STOPPING=1" in agent.notifications
+
+
+def test_the_log_is_quiet_while_it_serves(agent: AgentDaemon) -> None:
+    for _ in range(20):
+        agent.get("/getmetrics")
+        agent.get("/nowhere")
+    assert [re.sub(r"^\S+ ", "", line) for line in agent.lines] == [f"agent info: serving at 127.0.0.1:{agent.port}"]

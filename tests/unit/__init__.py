@@ -1,0 +1,1 @@
+"""Tests without a network, a process or a root: seconds for all of them."""

@@ -1,0 +1,136 @@
+"""The shape of the project: which module may import which, and that the texts agree with the code."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from monitoring_agent.shared import keys, wire
+
+ROOT = Path(__file__).parents[2]
+
+# Imports point down: a module imports only from layers below its own. A new module gets its layer here.
+LAYERS = {
+    "monitoring_agent.shared.wire": 0,
+    "monitoring_agent.shared.journal": 0,
+    "monitoring_agent.shared.systemd": 0,
+    "monitoring_agent.shared.env": 0,
+    "monitoring_agent.shared.address": 0,
+    "monitoring_agent.shared.keys": 1,
+    "monitoring_agent.settings": 2,
+    "monitoring_agent.host": 2,
+    "monitoring_agent.rates": 2,
+    "monitoring_agent.access": 2,
+    "monitoring_agent.collectors.probes": 2,
+    "monitoring_agent.collectors.*": 3,
+    "monitoring_agent.collectors.registry": 4,
+    "monitoring_agent.sampler": 5,
+    "monitoring_agent.app": 6,
+    "monitoring_agent.worker": 7,
+    "monitoring_agent.server": 8,
+    "monitoring_supervisor.model": 2,
+    "monitoring_supervisor.settings": 3,
+    "monitoring_supervisor.targets": 3,
+    "monitoring_supervisor.roster": 3,
+    "monitoring_supervisor.schedule": 3,
+    "monitoring_supervisor.words": 3,
+    "monitoring_supervisor.agent_client": 4,
+    "monitoring_supervisor.fleet": 4,
+    "monitoring_supervisor.poller": 5,
+    "monitoring_supervisor.store.snapshot": 5,
+    "monitoring_supervisor.daemon": 6,
+    "monitoring_supervisor.__main__": 7,
+}
+
+
+def modules() -> list[str]:
+    paths = [*ROOT.glob("monitoring_agent/**/*.py"), *ROOT.glob("monitoring_supervisor/**/*.py")]
+    return sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths)
+
+
+def code(module: str) -> ast.Module:
+    return ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text(encoding="utf-8"))
+
+
+def layer(module: str) -> int:
+    if module in LAYERS:
+        return LAYERS[module]
+    return LAYERS[module.rpartition(".")[0] + ".*"]
+
+
+def imported(node: ast.AST) -> list[str]:
+    """The project's modules that an import statement names."""
+    names: list[str] = []
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        known = modules()
+        names = [name if (name := f"{node.module}.{alias.name}") in known else node.module for alias in node.names]
+    return [name for name in names if name.startswith("monitoring_")]
+
+
+REAL_MODULES = [module for module in modules() if not module.endswith("__init__")]
+
+
+@pytest.mark.parametrize("module", REAL_MODULES)
+def test_imports_point_down(module: str) -> None:
+    for node in ast.walk(code(module)):
+        for name in imported(node):
+            assert layer(name) < layer(module), f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", [name for name in REAL_MODULES if name.startswith("monitoring_supervisor")])
+def test_the_supervisor_knows_of_the_agent_only_what_it_publishes(module: str) -> None:
+    for node in ast.walk(code(module)):
+        for name in imported(node):
+            assert name.startswith(("monitoring_supervisor.", "monitoring_agent.shared."))
+
+
+@pytest.mark.parametrize("module", modules())
+def test_nothing_is_imported_inside_a_function(module: str) -> None:
+    for function in ast.walk(code(module)):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert not [node for node in ast.walk(function) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+@pytest.mark.parametrize("module", modules())
+def test_every_module_says_what_it_is_for_and_packages_say_nothing_else(module: str) -> None:
+    tree = code(module)
+    assert ast.get_docstring(tree)
+    if module.endswith("__init__"):
+        assert len(tree.body) == 1
+
+
+def test_every_module_has_a_layer() -> None:
+    for module in REAL_MODULES:
+        layer(module)
+
+
+def table_row(key: keys.Key) -> str:
+    return f"| `{key.name}` | {f'`{key.default}`' if key.default else 'empty'} | {key.meaning} |"
+
+
+@pytest.mark.parametrize("key", keys.KEYS, ids=lambda key: key.name)
+def test_every_setting_stands_in_the_readme_with_its_default_and_meaning(key: keys.Key) -> None:
+    assert table_row(key) in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_shipped_settings_file_has_every_key_commented_with_its_default_and_no_other() -> None:
+    text = (ROOT / "etc/monitoring.env").read_text(encoding="utf-8")
+    assert re.findall(r"^#([A-Z_]+)=(.*)$", text, re.M) == [(key.name, key.default) for key in keys.KEYS]
+    assert not [line for line in text.splitlines() if line and not line.startswith("#")]
+    comments = " ".join(line[2:] for line in text.splitlines() if line.startswith("# "))
+    for key in keys.KEYS:
+        assert key.meaning in comments
+
+
+def test_every_setting_stands_in_its_man_page() -> None:
+    text = (ROOT / "debian/man/monitoring.env.5").read_text(encoding="utf-8")
+    for key in keys.KEYS:
+        assert key.name in text
+
+
+def test_the_package_and_the_code_have_one_version() -> None:
+    changelog = (ROOT / "debian/changelog").read_text(encoding="utf-8")
+    assert re.match(r"monitoring-agent \(([^)]+)\)", changelog)[1] == wire.VERSION  # type: ignore[index]

@@ -1,0 +1,59 @@
+"""The agents that are watched, and what is known of each."""
+
+from monitoring_supervisor.fleet import Fleet
+from monitoring_supervisor.model import Failure, Kind, Listing, Policy, Question, Scrape, State, Target
+
+A, B, C = (Target(f"{name}:5000", name, 5000) for name in "abc")
+
+
+def watching(*targets: Target) -> Fleet:
+    fleet = Fleet(Policy(), {})
+    fleet.watch({target.name: target for target in targets}, 1000.0)
+    return fleet
+
+
+def test_who_is_still_watched_keeps_everything() -> None:
+    fleet = watching(A, B)
+    fleet.hear(Scrape(A, Question.METRICS, body=b"{}"), 1001.0)
+    before = fleet.agents[A.name]
+    ended, came = fleet.watch({target.name: target for target in (A, C)}, 1002.0)
+    assert ended == [B.name]
+    assert [agent.target for agent in came] == [C]
+    assert fleet.agents[A.name] is before
+    assert (before.standing.state, before.report) == (State.UP, b"{}")
+
+
+def test_new_labels_need_no_new_connection_and_another_scheme_does() -> None:
+    fleet = watching(A)
+    fleet.hear(Scrape(A, Question.HEALTH), 1001.0)
+    labelled = Target(A.name, A.host, A.port, labels=(("role", "db"),))
+    assert fleet.watch({A.name: labelled}, 1002.0) == ([], [])
+    assert fleet.agents[A.name].target == labelled
+    encrypted = Target(A.name, A.host, A.port, tls=True)
+    ended, came = fleet.watch({A.name: encrypted}, 1003.0)
+    assert (ended, [agent.target for agent in came]) == ([A.name], [encrypted])
+    assert fleet.agents[A.name].standing.state is State.UP
+
+
+def test_a_failed_collection_keeps_the_last_report_and_its_time() -> None:
+    fleet = watching(A)
+    fleet.hear(Scrape(A, Question.METRICS, body=b"{}"), 1001.0)
+    move = fleet.hear(Scrape(A, Question.METRICS, Failure(Kind.REFUSED, "")), 1002.0)
+    assert move is not None
+    assert not move.changes_list
+    agent = fleet.agents[A.name]
+    assert (agent.report, agent.last_metrics, agent.last_health) == (b"{}", 1001.0, None)
+
+
+def test_lists_and_counts_follow_the_standings() -> None:
+    fleet = watching(B, A, C)
+    fleet.hear(Scrape(C, Question.HEALTH), 1001.0)
+    moves = [fleet.hear(Scrape(A, Question.HEALTH, Failure(Kind.REFUSED, "")), 1001.0) for _ in range(3)]
+    assert moves[-1] is not None
+    assert moves[-1].changes_list
+    assert fleet.names(Listing.WHITE) == [B.name, C.name]
+    assert fleet.names(Listing.BLACK) == [A.name]
+    assert fleet.counts() == {State.NEW: 1, State.UP: 1, State.SUSPECT: 0, State.DOWN: 1}
+    assert not fleet.all_asked()
+    fleet.hear(Scrape(B, Question.HEALTH), 1001.0)
+    assert fleet.all_asked()

@@ -1,0 +1,194 @@
+"""The sampler, on a clock of the test's own."""
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitoring_agent.collectors.registry import Collector, collectors
+from monitoring_agent.host import Host
+from monitoring_agent.rates import Sample
+from monitoring_agent.sampler import Memory, Report, Sampler
+from monitoring_agent.shared import wire
+
+HOST = Host(str(Path(__file__).parents[1] / "trees" / "vm"))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class Counter:
+    """A collector of the test's own, which can be told to fail."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.error: Exception | None = None
+
+    def collect(self, _host: Host) -> Sample:
+        if self.error:
+            raise self.error
+        self.count += 10
+        return {"runs_total": self.count}
+
+
+def newest(sampler: Sampler) -> dict[str, Any]:
+    report = sampler.memory.newest()
+    assert report is not None
+    return wire.decode(report.body)
+
+
+def make(clock: Clock, *made: Collector) -> Sampler:
+    return Sampler(made, HOST, clock=clock, wall_clock=lambda: 1_794_900_000.0 + clock.seconds)
+
+
+def test_a_report_has_every_collector_and_what_became_of_it() -> None:
+    sampler = Sampler(collectors(), HOST)
+    sampler.tick()
+    deadline = time.monotonic() + 5
+    while "filesystems" not in newest(sampler):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+        sampler.tick()
+    report = newest(sampler)
+    names = {collector.name for collector in collectors()}
+    assert set(report) == {"schema", "sequence", "collected_at", "agent", "collectors"} | names
+    assert set(report["collectors"]) == names
+    assert all(health["ok"] for health in report["collectors"].values())
+    assert report["schema"] == 1
+
+
+def test_rates_are_over_the_time_between_the_samples_and_not_over_the_period() -> None:
+    clock = Clock()
+    sampler = make(clock, Collector("counter", 1, Counter().collect))
+    sampler.tick()
+    assert "runs_per_second" not in newest(sampler)["counter"]
+    clock.seconds += 4
+    sampler.tick()
+    assert newest(sampler)["counter"] == {"runs_total": 20, "runs_per_second": 2.5}
+
+
+def test_the_sequence_rises_by_one() -> None:
+    sampler = make(Clock())
+    for expected in (1, 2, 3):
+        sampler.tick()
+        assert newest(sampler)["sequence"] == expected
+
+
+def test_a_collector_runs_in_its_own_period_and_its_age_is_told() -> None:
+    clock = Clock()
+    slow, once = Counter(), Counter()
+    sampler = make(
+        clock, Collector("slow", 15, slow.collect), Collector("once", float("inf"), once.collect)
+    )
+    for _ in range(30):
+        sampler.tick()
+        clock.seconds += 1
+    assert (slow.count, once.count) == (20, 10)
+    assert newest(sampler)["collectors"]["slow"]["age_seconds"] == 14.0
+
+
+def test_a_beat_that_comes_a_little_early_does_not_skip_a_collector() -> None:
+    clock = Clock()
+    counter = Counter()
+    sampler = make(clock, Collector("counter", 1, counter.collect))
+    for _ in range(10):
+        sampler.tick()
+        clock.seconds += 0.999
+    assert counter.count == 100
+
+
+def test_a_broken_collector_is_data_and_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    broken, fine = Counter(), Counter()
+    broken.error = ValueError("no such column")
+    sampler = make(clock, Collector("broken", 1, broken.collect), Collector("fine", 1, fine.collect))
+    for _ in range(5):
+        sampler.tick()
+        clock.seconds += 1
+    report = newest(sampler)
+    assert "broken" not in report
+    assert report["fine"]["runs_total"] == 50
+    assert report["collectors"]["broken"]["ok"] is False
+    assert report["collectors"]["broken"]["error"] == "ValueError: no such column"
+    assert [record.getMessage() for record in caplog.records] == ["collector broken failed: ValueError: no such column"]
+
+
+def test_after_a_failure_the_rate_is_over_the_whole_time_since_the_last_good_sample() -> None:
+    clock = Clock()
+    counter = Counter()
+    sampler = make(clock, Collector("counter", 1, counter.collect))
+    sampler.tick()
+    counter.error = OSError("gone")
+    clock.seconds += 1
+    sampler.tick()
+    counter.error = None
+    clock.seconds += 1
+    sampler.tick()
+    assert newest(sampler)["counter"] == {"runs_total": 20, "runs_per_second": 5.0}
+
+
+def test_a_collector_that_blocks_holds_nobody_up_and_runs_once() -> None:
+    clock = Clock()
+    release = threading.Event()
+    started: list[int] = []
+
+    def block(_host: Host) -> Sample:
+        started.append(1)
+        release.wait(30)
+        return {"value": 1}
+
+    fine = Counter()
+    sampler = make(clock, Collector("stuck", 1, block, may_block=True), Collector("fine", 1, fine.collect))
+    for _ in range(20):
+        sampler.tick()
+        clock.seconds += 1
+    assert len(started) == 1
+    assert fine.count == 200
+    assert "stuck" not in newest(sampler)
+    release.set()
+    deadline = time.monotonic() + 5
+    while "stuck" not in newest(sampler):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+        sampler.tick()
+
+
+def test_a_clock_that_stands_still_or_wall_time_that_jumps_gives_no_wrong_rate() -> None:
+    clock = Clock()
+    wall = [1_794_900_000.0]
+    sampler = Sampler([Collector("counter", 0, Counter().collect)], HOST, clock=clock, wall_clock=lambda: wall[0])
+    sampler.tick()
+    wall[0] -= 86400
+    sampler.tick()
+    assert newest(sampler)["counter"] == {"runs_total": 20}
+
+
+def test_memory_keeps_the_newest_within_number_and_bytes() -> None:
+    memory = Memory(reports=3, size=100)
+    for sequence in range(1, 6):
+        memory.add(Report(sequence, 0.0, b"x" * 10))
+    assert [report.sequence for report in memory.since(0)] == [3, 4, 5]
+    memory.add(Report(6, 0.0, b"x" * 95))
+    assert [report.sequence for report in memory.since(0)] == [6]
+    memory.add(Report(7, 0.0, b"x" * 500))
+    assert [report.sequence for report in memory.since(6)] == [7]
+    assert memory.since(7) == []
+
+
+def test_the_thread_samples_on_a_fixed_beat_until_it_is_stopped() -> None:
+    sampler = Sampler([Collector("counter", 1, Counter().collect)], HOST)
+    stop = threading.Event()
+    thread = threading.Thread(target=sampler.run, args=(stop,))
+    thread.start()
+    time.sleep(1.5)
+    stop.set()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert [report.sequence for report in sampler.memory.since(0)] == [1, 2]

@@ -1,0 +1,149 @@
+"""metrics_data.json: out and in again."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitoring_supervisor.fleet import Fleet
+from monitoring_supervisor.model import Failure, Kind, Policy, Question, Scrape, Standing, State, Target
+from monitoring_supervisor.store import snapshot
+
+A, B = Target("10.0.0.1:5000", "10.0.0.1", 5000, labels=(("role", "db"),)), Target("b:5000", "b", 5000)
+REPORT = b'{"schema":1,"sequence":7,"collected_at":5.5,"load":{"load_1m":0.5}}'
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    """One agent that is up with a report, one that never answered."""
+    fleet = Fleet(Policy(), {})
+    fleet.watch({A.name: A, B.name: B}, 1000.0)
+    fleet.hear(Scrape(A, Question.HEALTH), 1001.0)
+    fleet.hear(Scrape(A, Question.METRICS, body=REPORT), 1002.0)
+    for second in range(3):
+        fleet.hear(Scrape(B, Question.HEALTH, Failure(Kind.REFUSED, "connection refused")), 1003.0 + second)
+    return fleet
+
+
+def document(fleet: Fleet) -> Any:
+    return json.loads(b"".join(snapshot.render(fleet, {"version": "1"}, 2000.0)))
+
+
+def test_the_document_says_everything_the_contract_names(fleet: Fleet) -> None:
+    assert document(fleet) == {
+        "schema": 1,
+        "written_at": 2000.0,
+        "supervisor": {"version": "1"},
+        "whitelist": ["10.0.0.1:5000"],
+        "blacklist": ["b:5000"],
+        "agents": {
+            "10.0.0.1:5000": {
+                "listing": "white",
+                "state": "up",
+                "since": 1001.0,
+                "last_health": 1001.0,
+                "last_metrics": 1002.0,
+                "failure": None,
+                "labels": {"role": "db"},
+                "report": json.loads(REPORT),
+            },
+            "b:5000": {
+                "listing": "black",
+                "state": "down",
+                "since": None,
+                "last_health": None,
+                "last_metrics": None,
+                "failure": {"kind": "refused", "detail": "connection refused", "since": 1003.0},
+                "labels": {},
+                "report": None,
+            },
+        },
+    }
+
+
+def test_a_fleet_without_agents_is_a_valid_document() -> None:
+    assert document(Fleet(Policy(), {}))["agents"] == {}
+
+
+def test_what_was_written_is_read_back_whole(fleet: Fleet, tmp_path: Path) -> None:
+    path = tmp_path / "metrics_data.json"
+    before = document(fleet)
+    snapshot.write(path, snapshot.render(fleet, {"version": "1"}, 2000.0))
+    again = Fleet(Policy(), snapshot.read(path))
+    again.watch({A.name: A, B.name: B}, 3000.0)
+    assert document(again) == before
+
+
+def test_an_agent_that_was_down_before_a_restart_is_not_announced_again(fleet: Fleet, tmp_path: Path) -> None:
+    path = tmp_path / "metrics_data.json"
+    snapshot.write(path, snapshot.render(fleet, {}, 2000.0))
+    again = Fleet(Policy(), snapshot.read(path))
+    again.watch({B.name: B}, 3000.0)
+    assert again.hear(Scrape(B, Question.HEALTH, Failure(Kind.REFUSED, "connection refused")), 3001.0) is None
+
+
+def test_the_file_is_readable_by_its_group_and_nobody_else(fleet: Fleet, tmp_path: Path) -> None:
+    path = tmp_path / "metrics_data.json"
+    snapshot.write(path, snapshot.render(fleet, {}, 2000.0))
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert os.listdir(tmp_path) == ["metrics_data.json"]
+
+
+def test_a_write_that_fails_leaves_the_old_document_and_no_litter(tmp_path: Path) -> None:
+    path = tmp_path / "metrics_data.json"
+    snapshot.write(path, [b"old"])
+    with pytest.raises(OSError, match="No such file"):
+        snapshot.write(tmp_path / "missing" / "metrics_data.json", [b"new"])
+    (tmp_path / "metrics_data.json.new").mkdir()
+    with pytest.raises(OSError, match="Is a directory"):
+        snapshot.write(path, [b"new"])
+    assert path.read_bytes() == b"old"
+
+
+def test_without_a_file_nothing_is_known(tmp_path: Path) -> None:
+    assert snapshot.read(tmp_path / "metrics_data.json") == {}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"garbage", b"\x00" * 100, b"[]", b"{}", b'{"schema": 2, "agents": {}}', b'{"schema": 1, "agents": []}',
+     b'{"schema": 1, "agents": {"a": null}}', b'{"schema": 1, "agents": {"a": {"failure": 1}}}', b"[" * 100_000,
+     b'{"schema": 1, "agents": {"a": {"state": "odd", "since": 1, "failure": null, "report": null}}}'],
+)  # fmt: skip
+def test_what_is_no_snapshot_is_damaged(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "metrics_data.json"
+    path.write_bytes(content)
+    with pytest.raises(snapshot.Damaged):
+        snapshot.read(path)
+
+
+def test_damaged_files_are_set_aside_under_names_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "metrics_data.json"
+    for content in (b"one", b"two", b"three"):
+        path.write_bytes(content)
+        aside = snapshot.set_aside(path)
+        assert aside.read_bytes() == content
+    assert len(os.listdir(tmp_path)) == 3
+
+
+def test_a_number_beyond_any_float_costs_the_report_and_not_the_start(tmp_path: Path, fleet: Fleet) -> None:
+    fleet.hear(Scrape(A, Question.METRICS, body=b'{"value":1e999}'), 1002.0)
+    path = tmp_path / "metrics_data.json"
+    snapshot.write(path, snapshot.render(fleet, {}, 2000.0))
+    known = snapshot.read(path)
+    assert known[A.name].report is None
+    assert known[A.name].standing == Standing(State.UP, 1001.0)
+
+
+def test_the_writer_says_that_it_failed_and_that_it_works_again(tmp_path: Path) -> None:
+    directory = tmp_path / "state"
+    writer = snapshot.Writer(directory / "metrics_data.json")
+    assert writer.offer([b"{}"])
+    while writer.busy_since is not None:
+        pass
+    assert isinstance(writer.error, FileNotFoundError)
+    directory.mkdir()
+    assert writer.close([b"{}"], 5.0)
+    assert (directory / "metrics_data.json").read_bytes() == b"{}"
