@@ -1,0 +1,1 @@
+"""The package in real Debian machines: booted with systemd, without a network."""

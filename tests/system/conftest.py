@@ -1,0 +1,79 @@
+"""Roots, the package, and machines that it is installed in, for Debian 12 and Debian 13."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from . import roots
+from .machine import Machine, boot
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What was seen right after `apt install` on a fresh machine, and that machine's disk after it was shut down."""
+
+    layers: list[Path]
+    agent_state: str
+    agent_answer: str
+
+
+@pytest.fixture(scope="session", params=["bookworm", "trixie"])
+def release(request: pytest.FixtureRequest) -> str:
+    """Every test that asks for it, directly or not, runs on each of these releases."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def root(release: str) -> Path:
+    """A fresh, minimal Debian."""
+    return roots.root(release)
+
+
+@pytest.fixture(scope="session")
+def deb() -> Path:
+    """The package, built from this checkout by the command that everybody uses."""
+    # The unit tests, which the build would run, have their own place in this run.
+    environ = {**os.environ, "DEB_BUILD_OPTIONS": "nocheck"}
+    command = ["make", "--no-print-directory", "deb"]
+    subprocess.run(command, cwd=CHECKOUT, check=True, stdin=subprocess.DEVNULL, env=environ)
+    return CHECKOUT / "dist/monitoring-agent.deb"
+
+
+@pytest.fixture(scope="session")
+def installation(root: Path, deb: Path) -> Iterator[Installation]:
+    """A fresh machine in which the package was installed with the README's command, then shut down."""
+    layer = Path(tempfile.mkdtemp(prefix="monitoring-installed-", dir="/var/tmp"))
+    try:
+        with boot([root], keep=layer) as machine:
+            machine.copy_in(deb, "/root/monitoring-agent.deb")
+            # One shell for all three, so that nothing has time to get better meanwhile.
+            seen = machine.run(
+                "cd /root && apt install -y ./monitoring-agent.deb >/dev/null 2>&1"
+                " && systemctl is-active monitoring-agent"
+                " && curl -sS --max-time 2 http://127.0.0.1:5000/healthcheck"
+            )
+        state, _, health = seen.partition("\n")
+        yield Installation([layer, root], state, health)
+    finally:
+        roots.remove(layer)
+
+
+@pytest.fixture(scope="module")
+def machine(installation: Installation) -> Iterator[Machine]:
+    """A machine in which the package was installed, booted again; shared by the tests of a file."""
+    with boot(installation.layers) as booted:
+        yield booted
+
+
+@pytest.fixture
+def own_machine(installation: Installation) -> Iterator[Machine]:
+    """The same for one test alone, which may leave it in any state."""
+    with boot(installation.layers) as booted:
+        yield booted
