@@ -36,6 +36,7 @@ class _Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._in_head = True
         self._complete = False
+        self._keep = False
         self.received = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -54,13 +55,17 @@ class _Connection(asyncio.Protocol):
             return
         if self._complete:
             self.answered = True
-            keep = self._parser.should_keep_alive()
-            self._client.complete(self, self._parser.get_status_code(), b"".join(self._body), keep)
+            self._client.complete(self, self._parser.get_status_code(), b"".join(self._body), self._keep)
         elif self.received > MAX_ANSWER_BYTES or (self._in_head and self.received > MAX_HEAD_BYTES):
             self._client.failed(self, Kind.TOO_LARGE, f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._client.lost(self)
+
+    def on_message_begin(self) -> None:
+        """Called by httptools. Behind a whole answer there is nothing that was asked for."""
+        if self._complete:
+            self._keep = False
 
     def on_headers_complete(self) -> None:
         """Called by httptools."""
@@ -68,12 +73,17 @@ class _Connection(asyncio.Protocol):
 
     def on_body(self, part: bytes) -> None:
         """Called by httptools for each piece of the body."""
-        self._body.append(part)
+        if not self._complete:
+            self._body.append(part)
 
     def on_message_complete(self) -> None:
         """Called by httptools; an interim answer (RFC 9110, 1xx) is followed by the real one."""
+        if self._complete:
+            return
         if self._parser.get_status_code() >= 200:
             self._complete = True
+            # Here and not later: behind the message the parser has already forgotten what its headers said.
+            self._keep = self._parser.should_keep_alive()
         else:
             self._in_head = True
             self._body.clear()

@@ -54,9 +54,9 @@ class Daemon:
         threading.Thread(target=self._hear_notifications, daemon=True).start()
 
     def configure(self, **settings: str) -> None:
-        """Change settings in the file; an empty text takes a key out."""
+        """Change settings in the file."""
         self.settings |= settings
-        text = "".join(f"{key}={value}\n" for key, value in self.settings.items() if value)
+        text = "".join(f"{key}={value}\n" for key, value in self.settings.items())
         (self.directory / "monitoring.env").write_text(text, encoding="utf-8")
 
     def start(self, *arguments: str) -> "Daemon":
@@ -177,7 +177,7 @@ class SupervisorDaemon(Daemon):
         """What the file says about the agent once it has this state."""
 
         def seen() -> Any:
-            about = self.agent(name) if self.file.exists() else None
+            about = self.document()["agents"].get(name) if self.file.exists() else None
             return about if about and about["state"] == state else None
 
         return wait_for(seen, seconds)

@@ -41,6 +41,16 @@ def says(answer: bytes) -> Behaviour:
     return behave
 
 
+def says_and_hangs_up(answer: bytes) -> Behaviour:
+    """Sends these bytes and closes the connection."""
+
+    def behave(connection: socket.socket, _path: str) -> bool:
+        connection.sendall(answer)
+        return False
+
+    return behave
+
+
 def says_of_metrics(answer: bytes) -> Behaviour:
     """Is healthy, but answers with these bytes when metrics are asked."""
 
@@ -86,7 +96,7 @@ def endless_headers(connection: socket.socket, _path: str) -> bool:
 
 
 class Rogue:
-    """A server at a loopback address. It notes the path of every request, and of each how many connections there were."""
+    """A server at a loopback address. It notes every request, its path, and how many connections there were."""
 
     def __init__(self, behave: Behaviour, host: str = "127.0.0.1", port: int = 0) -> None:
         self.behave = behave

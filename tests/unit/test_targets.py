@@ -1,6 +1,5 @@
 """From the settings and the whitelist files to the agents we watch."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -56,5 +55,5 @@ def test_the_fingerprint_changes_with_content_and_with_files(tmp_path: Path) -> 
     second = fingerprint(pattern)
     assert fingerprint(pattern) == second
     (tmp_path / "new").write_text("10.0.0.2\n")
-    os.replace(tmp_path / "new", tmp_path / "a.list")
+    (tmp_path / "new").replace(tmp_path / "a.list")
     assert len({first, second, fingerprint(pattern)}) == 3

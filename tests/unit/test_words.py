@@ -31,8 +31,8 @@ def said(before: Standing, after: Standing, reason: Reason, report: bytes | None
 def test_an_agent_that_goes_down_is_told_with_the_failure_and_its_last_state() -> None:
     line = said(UP, DOWN, Reason.WENT_DOWN, REPORT)
     assert re.fullmatch(
-        r"web-1:5000 is down: connection refused, nothing listens at the port \(3 checks in a row since \d\d:\d\d:\d\d\);"
-        r" blacklisted, health checks only; last seen with load 1\.25, memory 43 %, disk /srv 93 %",
+        r"web-1:5000 is down: connection refused, nothing listens at the port \(3 checks in a row since"
+        r" \d\d:\d\d:\d\d\); blacklisted, health checks only; last seen with load 1\.25, memory 43 %, disk /srv 93 %",
         line,
     )
 
