@@ -38,12 +38,12 @@ def of_agent(times: list[float], interval: float, since: float, until: float) ->
     usual = times[0] - interval / 2 + middle
     early = interval / 4
     apart = [(time - usual + early) % interval - early for time in times]
-    slots = {round((time - usual - off) / interval) for time, off in zip(times, apart, strict=True)}
-    # At the ends of the window, a slot that was due for less than a quarter of an interval is still to come.
-    before = max(0, int((times[0] - since) / interval - 0.25))
-    after = max(0, int((until - times[-1]) / interval - 0.25))
-    missed = max(slots) - min(slots) + 1 - len(slots) + before + after
     best = min(apart)
+    slots = {round((time - usual - off) / interval) for time, off in zip(times, apart, strict=True)}
+    first, last = usual + best + min(slots) * interval, usual + best + max(slots) * interval
+    # At the end of the window, what was due for less than a quarter of an interval may still come.
+    at_the_ends = int((first - since) / interval) + max(0, int((until - last) / interval - 0.25))
+    missed = max(slots) - min(slots) + 1 - len(slots) + at_the_ends
     return Punctuality(tuple(off - best for off in apart), missed)
 
 

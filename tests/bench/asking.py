@@ -1,0 +1,104 @@
+"""A client that measures one server: a blocking keep-alive connection, as cheap as Python has it."""
+
+import http.client
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import httptools
+
+from tests.bench.children import CannotMeasure, Child
+
+START_SECONDS = 30.0
+ANSWER_SECONDS = 10.0
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing uses just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(child: Child, what: str, came: Callable[[], bool], seconds: float = START_SECONDS) -> None:
+    """Wait for something of a child. Raises CannotMeasure if it ends, or if it does not come in time."""
+    deadline = time.monotonic() + seconds
+    while not came():
+        child.require_running()
+        if time.monotonic() > deadline:
+            last = child.last_words()
+            raise CannotMeasure(f"{child.name}: {what} did not come within {seconds:.0f} s; its last words:\n{last}")
+        time.sleep(0.1)
+
+
+def answers(port: int, path: str) -> bool:
+    """Whether a server at this port of 127.0.0.1 says 200 there."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to ask a server on 127.0.0.1. No compression: a server that would compress is spared that."""
+
+    port: int
+    path: str
+    token: str | None = None
+
+    def request(self) -> bytes:
+        """The request in HTTP."""
+        authorization = f"Authorization: Bearer {self.token}\r\n" if self.token else ""
+        return f"GET {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n{authorization}\r\n".encode()
+
+
+class Inquirer:
+    """Asks one question again and again, over one connection, and takes the time of each answer."""
+
+    def __init__(self, question: Question) -> None:
+        self._request = question.request()
+        self._socket = socket.create_connection(("127.0.0.1", question.port), ANSWER_SECONDS)
+        self._parser = httptools.HttpResponseParser(self)
+        self._done = False
+        self._what = f"127.0.0.1:{question.port}{question.path}"
+        self.body = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._socket.close()
+
+    def on_message_begin(self) -> None:
+        """Called by httptools."""
+        self.body = b""
+
+    def on_body(self, part: bytes) -> None:
+        """Called by httptools."""
+        self.body += part
+
+    def on_message_complete(self) -> None:
+        """Called by httptools."""
+        self._done = True
+
+    def ask(self) -> float:
+        """Ask once; returns the seconds until the answer was there whole."""
+        self._done = False
+        started = time.perf_counter()
+        self._socket.sendall(self._request)
+        while not self._done:
+            received = self._socket.recv(262144)
+            if not received:
+                raise CannotMeasure(f"{self._what} closed the connection")
+            self._parser.feed_data(received)
+        took = time.perf_counter() - started
+        if self._parser.get_status_code() != 200:
+            raise CannotMeasure(f"{self._what} answered with status {self._parser.get_status_code()}: {self.body!r}")
+        return took
