@@ -11,11 +11,12 @@ DAEMONS = ("monitoring-agent", "monitoring-supervisor")
 
 
 def supervise(machine: Machine, settings: str = "") -> None:
-    """Both daemons run with these settings, and the supervisor, which knew nothing before, finds the agent well."""
+    """Both daemons run with these settings, and the supervisor, which knew nothing before, has had its answers."""
     machine.run(f"cat >{SETTINGS}", stdin=settings.encode())
     machine.run(f"systemctl stop monitoring-supervisor && rm -f {STATE}")
     machine.run("systemctl restart monitoring-agent && systemctl enable --now monitoring-supervisor")
     machine.wait_until(lambda: state(machine) == "up", 10, "the agent is up")
+    machine.wait_until(lambda: about(machine)["last_health"] and about(machine)["report"], 10, "it said all it can")
 
 
 def snapshot(machine: Machine) -> dict[str, Any]:
