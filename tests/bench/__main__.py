@@ -30,6 +30,11 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.seconds <= 0 or arguments.agents <= 0:
         parser.error("--seconds and --agents must be more than nothing")
+    try:
+        # Before minutes are spent on what then could not be kept.
+        output = arguments.json.open("w") if arguments.json else sys.stdout
+    except OSError as error:
+        parser.error(f"--json: {arguments.json} cannot be written: {error.strerror}")
     for number in INTERRUPTS:
         signal.signal(number, interrupt)
     _allow_descriptors()
@@ -42,11 +47,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("bench: interrupted", file=sys.stderr)
         return 130
-    text = json.dumps(document)
-    if arguments.json:
-        arguments.json.write_text(text + "\n")
-    else:
-        print(text)
+    print(json.dumps(document), file=output, flush=True)
     return 0
 
 

@@ -156,7 +156,7 @@ def tables(result: dict[str, Any]) -> str:
     ]
     windows = len(result["cpu_seconds_per_second"]["asked"][OURS])
     notes = [
-        f"Both at the same time on this machine; medians of {windows} windows of {result['window_seconds']:.0f} s."
+        f"Both at the same time on this machine; medians over windows of {result['window_seconds']:.0f} s ({windows})."
         " Without compression. The agent samples once a second, asked or not."
     ]
     for name, failed in result["collectors_without_data"].items():

@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-ROUNDS = 3
+# Many and short rather than few and long: what disturbs a shared machine lasts for seconds.
+ROUNDS = 5
 # The agent and node_exporter do some things only every 15 seconds: a shorter window would see them by luck.
 AGENT_WINDOW_SECONDS = 15.0
 INTERVAL_SECONDS = 1.0
@@ -24,7 +25,7 @@ class Options:
     @property
     def warm_up_seconds(self) -> float:
         """How long a side runs before its round: as long, within reason, as it is measured."""
-        return min(8.0, self.round_seconds)
+        return min(5.0, self.round_seconds)
 
     @property
     def agent_window_seconds(self) -> float:
