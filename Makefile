@@ -15,6 +15,8 @@ SHELL := /bin/bash
 .PHONY: run test lint bench deb clean
 
 PACKAGED := debian etc monitoring_agent monitoring_supervisor pyproject.toml README.md setup.cfg systemd tests
+# Waits for another apt, such as the one that installs security updates on a new machine.
+APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300
 BUILD_ENVIRONMENT := PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/nonexistent LC_ALL=C.UTF-8
 
 # A shell function for the recipes: install these Debian packages where they are missing, or say who can.
@@ -30,8 +32,8 @@ debian() {
         return 1
     fi
     echo "Installing $${missing[*]} ..."
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null
+    $(APT) update
+    $(APT) install "$${missing[@]}" >/dev/null
 }
 endef
 
@@ -67,7 +69,8 @@ test: .venv/.test
 	else
 	    echo "Not root: the system tests, which boot real machines, are left out; sudo make test runs them."
 	fi
-	exec .venv/bin/python -m pytest "$${suites[@]}"
+	# Side by side: these tests wait much more than they compute.
+	exec .venv/bin/python -m pytest -n 3 --dist loadgroup "$${suites[@]}"
 
 lint: .venv/.test
 	.venv/bin/ruff check .
@@ -88,8 +91,8 @@ deb:
 	        exit 1
 	    fi
 	    echo "Installing what the build needs ..."
-	    apt-get update -qq
-	    DEBIAN_FRONTEND=noninteractive apt-get build-dep -y -qq --no-install-recommends ./ >/dev/null
+	    $(APT) update
+	    $(APT) build-dep ./ >/dev/null
 	fi
 	work=$$(mktemp -d)
 	trap 'rm -rf "$$work"' EXIT
@@ -131,5 +134,5 @@ clean:
 
 .venv/.test: .venv/.made setup.cfg pyproject.toml
 	echo "Installing the daemons and the test tools into .venv ..."
-	.venv/bin/pip install -qq --disable-pip-version-check -e '.[test]'
+	.venv/bin/pip install -qq --disable-pip-version-check -e '.[test]' pytest-xdist
 	touch .venv/.run $@

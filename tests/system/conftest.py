@@ -24,6 +24,20 @@ class Installation:
     agent_answer: str
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With pytest-xdist, tests of one release go to one process, which installs the package once.
+
+    The other suites are nearly as long as all the rest: a process of their own for each release.
+    """
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+            group = f"{params.get('release', 'host')}-{'suites' if 'suite' in params else 'machine'}"
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session", params=["bookworm", "trixie"])
 def release(request: pytest.FixtureRequest) -> str:
     """Every test that asks for it, directly or not, runs on each of these releases."""
@@ -42,7 +56,8 @@ def deb() -> Path:
     # The unit tests, which the build would run, have their own place in this run.
     environ = {**os.environ, "DEB_BUILD_OPTIONS": "nocheck"}
     command = ["make", "--no-print-directory", "deb"]
-    subprocess.run(command, cwd=CHECKOUT, check=True, stdin=subprocess.DEVNULL, env=environ)
+    with roots.locked("tools"):  # it may install what the build needs, and apt does not wait for another apt
+        subprocess.run(command, cwd=CHECKOUT, check=True, stdin=subprocess.DEVNULL, env=environ)
     return CHECKOUT / "dist/monitoring-agent.deb"
 
 

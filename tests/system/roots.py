@@ -34,14 +34,17 @@ AT_HAND = (
     "python3-uvloop",
 )
 
+# As the installer writes it; without it no program knows what localhost is.
+HOSTS = "127.0.0.1 localhost\\n::1 localhost\\n"
+
 
 def root(release: str) -> Path:
     """A complete root of this release that nobody writes to; made now if there is none, or only an old one."""
     if os.geteuid() != 0:
         raise PermissionError("the system tests boot machines and need root: sudo make test")
-    _install_tools()
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with _locked(CACHE / f"{release}.lock"):
+    with locked("tools"):
+        _install_tools()
+    with locked(release):
         prefix = f"{release}-{_key(release)}-"
         usable = sorted(path for path in CACHE.glob(f"{prefix}*") if _age_seconds(path) < MAX_AGE_SECONDS)
         if not usable:
@@ -65,6 +68,7 @@ def _recipe(release: str) -> list[str]:
         "--dpkgopt=force-unsafe-io",
         '--aptopt=APT::Install-Recommends "false"',
         f"--include={','.join(INSTALLED)}",
+        f"--customize-hook=printf '{HOSTS}' >$1/etc/hosts",
         f'--customize-hook=chroot "$1" apt-get install -y -qq --download-only {" ".join(AT_HAND)} >/dev/null',
         release,
     ]
@@ -104,7 +108,9 @@ def _install_tools() -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as lock:
+def locked(what: str) -> Iterator[None]:
+    """One process at a time, of all runs of the tests on this machine."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f"{what}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
