@@ -132,7 +132,7 @@ clean:
 	.venv/bin/pip install -qq --disable-pip-version-check -e .
 	touch $@
 
-.venv/.test: .venv/.made setup.cfg pyproject.toml
+.venv/.test: .venv/.made setup.cfg pyproject.toml Makefile
 	echo "Installing the daemons and the test tools into .venv ..."
 	.venv/bin/pip install -qq --disable-pip-version-check -e '.[test]' pytest-xdist
 	touch .venv/.run $@
