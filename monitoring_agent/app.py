@@ -5,14 +5,18 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 
+from monitoring_agent import exposition
 from monitoring_agent.access import Access
-from monitoring_agent.sampler import Report, Sampler
+from monitoring_agent.recall import Report
+from monitoring_agent.sampler import Sampler
 from monitoring_agent.shared import wire
 
 # A sampler that missed this many beats has stopped.
 STALE_SECONDS = 5.0
+# What an answer to `since` holds beside the reports.
+MAX_ENVELOPE_BYTES = 64 * 1024
 
 
 class Service:
@@ -25,7 +29,7 @@ class Service:
 
     def newest(self) -> Report | None:
         """The newest report of the running sampler."""
-        return self.sampler.memory.newest() if self.sampler else None
+        return self.sampler.recall.newest() if self.sampler else None
 
     def trouble(self) -> str | None:
         """Why the agent is not healthy, or None."""
@@ -59,7 +63,18 @@ def create_app(service: Service, health_path: str, metrics_path: str) -> Flask:
         newest = service.newest()
         if newest is None:
             return _json({"error": "no sample has been taken yet"}, 503)
-        return Response(newest.body, content_type="application/json")
+        since = request.args.get("since")
+        body = newest.body if since is None else _reports_since(service, since)
+        return Response(body, content_type="application/json")
+
+    @app.get("/metrics", provide_automatic_options=False)
+    def metrics() -> Response:
+        _authorised(service, required=True)
+        sampler = service.sampler
+        if sampler is None:
+            return _json({"error": "no sample has been taken yet"}, 503)
+        text = exposition.render(sampler.samples(), sampler.health())
+        return Response(text, content_type=exposition.CONTENT_TYPE)
 
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> Response:
@@ -70,6 +85,34 @@ def create_app(service: Service, health_path: str, metrics_path: str) -> Flask:
         return response
 
     return app
+
+
+def _reports_since(service: Service, text: str) -> bytes:
+    """The reports after a sequence, spliced as they were serialised.
+
+    `complete` is whether nothing is missing between that sequence and the first report; a sequence that this life of
+    the agent does not know is answered with all there is. `more` is whether there was no room for the rest.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise BadRequest(f"since={text[:40]!r} is not the sequence of a report")
+    since = int(text)
+    assert service.sampler
+    recall = service.sampler.recall
+    newest, oldest = recall.newest(), recall.oldest()
+    assert newest is not None
+    assert oldest is not None
+    known = oldest - 1 <= since <= newest.sequence
+    bodies = recall.since(since if known else 0, wire.MAX_BODY_BYTES - MAX_ENVELOPE_BYTES)
+    last = (since if known else oldest - 1) + len(bodies)
+    head = {
+        "schema": wire.SCHEMA,
+        "since": since,
+        "complete": known,
+        "more": last < newest.sequence,
+        "oldest": oldest,
+        "newest": newest.sequence,
+    }
+    return wire.encode(head)[:-1] + b',"reports":[' + b",".join(bodies) + b"]}"
 
 
 class _Unauthorised(HTTPException):

@@ -1,6 +1,7 @@
 """The machine that is looked at: its files, below a root that tests put elsewhere."""
 
 import os
+import pwd
 import types
 
 import psutil
@@ -37,6 +38,27 @@ class Host:
             return self.read(name)
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def exists(self, name: str) -> bool:
+        """Whether the machine has this file or directory."""
+        return os.path.exists(self._root + name)
+
+    def stat(self, name: str) -> os.stat_result | None:
+        """What stat(2) says of a file, or None if there is none."""
+        try:
+            return os.stat(self._root + name)
+        except OSError:
+            return None
+
+    def owner(self, pid: int) -> str:
+        """The name of a process's owner, or the number if it has no name, or an empty text if the process ended."""
+        status = self.stat(f"/proc/{pid}")
+        if status is None:
+            return ""
+        try:
+            return pwd.getpwuid(status.st_uid).pw_name
+        except KeyError:
+            return str(status.st_uid)
 
     def psutil(self) -> types.ModuleType:
         """psutil, looking at this machine's /proc."""

@@ -3,7 +3,6 @@
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,22 +10,14 @@ from typing import Any
 from monitoring_agent.collectors.registry import Collector
 from monitoring_agent.host import Host
 from monitoring_agent.rates import Sample
+from monitoring_agent.recall import Recall, Report
 from monitoring_agent.shared import wire
 
 log = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 1.0
-REMEMBERED_REPORTS = 600
-REMEMBERED_BYTES = 4 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Report:
-    """An agent's whole answer, serialised once; `sampled` is on the monotonic clock."""
-
-    sequence: int
-    sampled: float
-    body: bytes
+# A collector that failed is tried again after this time, if not before.
+RETRY_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -48,35 +39,6 @@ class _Slot:
     running: threading.Thread | None = None
 
 
-class Memory:
-    """The newest reports, within a number and an amount of bytes. One thread adds, any thread reads."""
-
-    def __init__(self, reports: int = REMEMBERED_REPORTS, size: int = REMEMBERED_BYTES) -> None:
-        self._reports: deque[Report] = deque()
-        self._max_reports = reports
-        self._max_bytes = size
-        self._bytes = 0
-        self._lock = threading.Lock()
-
-    def add(self, report: Report) -> None:
-        """Remember the report, and forget the oldest as far as the limits want it; the newest always stays."""
-        with self._lock:
-            self._reports.append(report)
-            self._bytes += len(report.body)
-            while len(self._reports) > 1 and (len(self._reports) > self._max_reports or self._bytes > self._max_bytes):
-                self._bytes -= len(self._reports.popleft().body)
-
-    def newest(self) -> Report | None:
-        """The newest report, or None before the first."""
-        with self._lock:
-            return self._reports[-1] if self._reports else None
-
-    def since(self, sequence: int) -> list[Report]:
-        """The remembered reports after the one with this sequence, oldest first."""
-        with self._lock:
-            return [report for report in self._reports if report.sequence > sequence]
-
-
 @dataclass
 class Sampler:
     """Owns the collectors and the memory. `run` is the body of its thread; everything else only reads."""
@@ -85,7 +47,7 @@ class Sampler:
     host: Host
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
-    memory: Memory = field(default_factory=Memory)
+    recall: Recall = field(default_factory=Recall)
 
     def __post_init__(self) -> None:
         self._slots = [_Slot(collector, due=float("-inf")) for collector in self.collectors]
@@ -116,7 +78,17 @@ class Sampler:
             else:
                 self._collect(slot)
         self._sequence += 1
-        self.memory.add(Report(self._sequence, now, self._serialise(now)))
+        self.recall.add(Report(self._sequence, now, self._serialise(now)))
+
+    def samples(self) -> list[tuple[Collector, Sample]]:
+        """Each collector that works, with its newest sample."""
+        outcomes = [(slot.collector, slot.outcome) for slot in self._slots]
+        return [(collector, one.sample) for collector, one in outcomes if one is not None and one.error is None]
+
+    def health(self) -> dict[str, Sample]:
+        """What became of the last run of each collector."""
+        now = self.clock()
+        return {slot.collector.name: _health(slot.outcome, now) for slot in self._slots if slot.outcome is not None}
 
     def _collect_apart(self, slot: _Slot) -> None:
         self._collect(slot)
@@ -134,6 +106,7 @@ class Sampler:
             text = f"{type(error).__name__}: {error}"
             if before is None or before.error != text:
                 log.warning("collector %s failed: %s", slot.collector.name, text)
+            slot.due = min(slot.due, started + RETRY_SECONDS)
             old = before or _Outcome({}, {}, started, 0.0)
             slot.outcome = _Outcome(old.sample, old.raw, old.sampled, self.clock() - started, text)
             return

@@ -63,9 +63,7 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         # A signal writes to this pipe: with it in the loop, a stop or a reload does not wait for the next turn.
         self.poller.register(self.PIPE[0], selectors.EVENT_READ, self._drain)
         self._service.sampler = Sampler(collectors(), Host())
-        thread = threading.Thread(
-            target=self._service.sampler.run, args=(self._stop,), name="sampler", daemon=True
-        )
+        thread = threading.Thread(target=self._service.sampler.run, args=(self._stop,), name="sampler", daemon=True)
         thread.start()
         super().run()
         self._stop.set()

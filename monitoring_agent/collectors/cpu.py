@@ -7,13 +7,68 @@ import os
 from typing import Any
 
 from monitoring_agent.host import Host
+from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample, with_rates, with_shares
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
+# The columns in their order. Guest time is already part of user and nice, so it has no share of its own.
 MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+GUESTS = ("guest", "guest_nice")
 
-_COUNTERS = {"ctxt": "context_switches_total", "processes": "forks_total"}
+_COUNTS = {
+    "ctxt": "context_switches_total",
+    "processes": "forks_total",
+    "procs_running": "tasks_running",
+    "procs_blocked": "tasks_blocked",
+}
+
+_MEANINGS = {
+    "user": "running programs",
+    "nice": "running programs of low priority",
+    "system": "in the kernel",
+    "idle": "with nothing to do",
+    "iowait": "with nothing to do while a disk was waited for",
+    "irq": "serving interrupts",
+    "softirq": "serving soft interrupts",
+    "steal": "wanted, but given to another virtual machine",
+}
+
+METRICS = (
+    *(Metric(f"{mode}_seconds_total", f"time of all processors {_MEANINGS[mode]}", "/proc/stat") for mode in MODES),
+    *(
+        Metric(
+            f"cores.*.{mode}_seconds_total",
+            f"time of a processor {_MEANINGS[mode]}",
+            "/proc/stat",
+            "node_cpu_seconds_total",
+            (("cpu", "*"), ("mode", mode)),
+        )
+        for mode in MODES
+    ),
+    *(
+        Metric(
+            f"{prefix}{guest}_seconds_total",
+            "time running virtual machines, also contained in user and nice",
+            "/proc/stat",
+            series,
+            labels,
+        )
+        for guest, mode in (("guest", "user"), ("guest_nice", "nice"))
+        for prefix, series, labels in (
+            ("", "", ()),
+            ("cores.*.", "node_cpu_guest_seconds_total", (("cpu", "*"), ("mode", mode))),
+        )
+    ),
+    Metric("busy_percent", "time of all processors neither idle nor waiting for a disk", "/proc/stat"),
+    Metric("cores.*.busy_percent", "time of a processor neither idle nor waiting for a disk", "/proc/stat"),
+    Metric("context_switches_total", "switches from one task to another", "/proc/stat", "node_context_switches_total"),
+    Metric("forks_total", "processes and threads started", "/proc/stat", "node_forks_total"),
+    Metric("interrupts_total", "interrupts served", "/proc/stat", "node_intr_total"),
+    Metric("soft_interrupts_total", "soft interrupts served", "/proc/stat"),
+    Metric("tasks_running", "tasks that run or want to", "/proc/stat", "node_procs_running"),
+    Metric("tasks_blocked", "tasks that wait for a disk", "/proc/stat", "node_procs_blocked"),
+)
 
 
 def collect(host: Host) -> Sample:
@@ -33,8 +88,8 @@ def parse(text: str) -> Sample:
             total = _times(rest)
         elif name.startswith("cpu"):
             cores[name[3:]] = _times(rest)
-        elif name in _COUNTERS:
-            total[_COUNTERS[name]] = int(rest)
+        elif name in _COUNTS:
+            total[_COUNTS[name]] = int(rest)
         elif name == "intr":
             # The line goes on with a column for each of up to thousands of interrupts; only the sum is wanted.
             total["interrupts_total"] = int(rest.partition(" ")[0])
@@ -45,10 +100,10 @@ def parse(text: str) -> Sample:
 
 
 def _times(columns: str) -> Sample:
-    """Older kernels have fewer columns than MODES, newer ones more; guest time is already part of user and nice."""
+    """Older kernels have fewer columns than we know, newer ones may have more."""
     times: Sample = {
         f"{mode}_seconds_total": int(ticks) / TICKS_PER_SECOND
-        for mode, ticks in zip(MODES, columns.split(), strict=False)
+        for mode, ticks in zip((*MODES, *GUESTS), columns.split(), strict=False)
     }
     if not times:
         raise ValueError("/proc/stat has a processor without times")
@@ -58,18 +113,19 @@ def _times(columns: str) -> Sample:
 def derive(previous: Sample, current: Sample, seconds: float) -> Sample:
     """The shares of time by mode and `busy_percent`, of the machine and of each processor, and the other rates."""
     times = {key: value for key, value in current.items() if key.endswith("_seconds_total")}
-    counts = {key: value for key, value in current.items() if key.endswith("_total") and key not in times}
+    others = {key: value for key, value in current.items() if key not in times and key != "cores"}
     cores_before = previous.get("cores", {})
     return {
         **_shares(previous, times),
-        **with_rates(previous, counts, seconds),
+        **with_rates(previous, others, seconds),
         "cores": {name: _shares(cores_before.get(name, {}), core) for name, core in current["cores"].items()},
     }
 
 
 def _shares(previous: Sample, current: Sample) -> Sample:
-    result = with_shares(previous, current)
+    guests = {key: current[key] for key in ("guest_seconds_total", "guest_nice_seconds_total") if key in current}
+    result = with_shares(previous, {key: value for key, value in current.items() if key not in guests})
     if "idle_percent" in result:
         idle = result["idle_percent"] + result.get("iowait_percent", 0.0)
         result["busy_percent"] = round(max(0.0, 100.0 - idle), 2)
-    return result
+    return result | guests

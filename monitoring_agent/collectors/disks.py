@@ -6,6 +6,7 @@ psutil leaves out the time weighted by the queue and the requests in flight.
 import re
 
 from monitoring_agent.host import Host
+from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample, with_rates
 
 # The unit of the sector columns whatever the device's own sector size is.
@@ -15,6 +16,48 @@ _LEFT_OUT = re.compile(
     r"(?:ram|loop|fd|zram|sr)\d+$"  # not disks, or never busy
     r"|(?:[hsv]d|xvd)[a-z]+\d+$"  # partitions: the whole device stands for them
     r"|(?:nvme\d+n\d+|mmcblk\d+|nbd\d+)p\d+$"
+)
+
+# The columns behind the name in their order: key, divisor of times in milliseconds or factor of sectors, and the rest
+# of the name for Prometheus.
+_COLUMNS: tuple[tuple[str, float, str, str], ...] = (
+    ("reads_total", 1, "reads_completed_total", "reads done"),
+    ("reads_merged_total", 1, "reads_merged_total", "reads that were joined to another one"),
+    ("read_bytes_total", SECTOR_BYTES, "read_bytes_total", "bytes read"),
+    ("read_time_seconds_total", 0.001, "read_time_seconds_total", "time that all reads took"),
+    ("writes_total", 1, "writes_completed_total", "writes done"),
+    ("writes_merged_total", 1, "writes_merged_total", "writes that were joined to another one"),
+    ("written_bytes_total", SECTOR_BYTES, "written_bytes_total", "bytes written"),
+    ("write_time_seconds_total", 0.001, "write_time_seconds_total", "time that all writes took"),
+    ("in_flight", 1, "io_now", "operations in progress"),
+    (
+        "busy_seconds_total",
+        0.001,
+        "io_time_seconds_total",
+        "time with operations in progress; its per cent is the utilisation",
+    ),
+    (
+        "queue_seconds_total",
+        0.001,
+        "io_time_weighted_seconds_total",
+        "time with operations in progress times their number",
+    ),
+    ("discards_total", 1, "discards_completed_total", "discards done"),
+    ("discards_merged_total", 1, "discards_merged_total", "discards that were joined to another one"),
+    ("discarded_sectors_total", 1, "discarded_sectors_total", "sectors of 512 bytes discarded"),
+    ("discard_time_seconds_total", 0.001, "discard_time_seconds_total", "time that all discards took"),
+    ("flushes_total", 1, "flush_requests_total", "flushes done"),
+    ("flush_time_seconds_total", 0.001, "flush_requests_time_seconds_total", "time that all flushes took"),
+)
+_OLD_COLUMNS = 11  # Linux before 4.18 ends there
+
+METRICS = (
+    *(
+        Metric(f"*.{key}", meaning, "/proc/diskstats", f"node_disk_{series}", (("device", "*"),))
+        for key, _, series, meaning in _COLUMNS
+    ),
+    Metric("*.read_latency_seconds", "what a read took on average since the sample before", "/proc/diskstats"),
+    Metric("*.write_latency_seconds", "what a write took on average since the sample before", "/proc/diskstats"),
 )
 
 
@@ -28,19 +71,11 @@ def parse(text: str) -> Sample:
     sample: Sample = {}
     for line in text.splitlines():
         columns = line.split()
-        if len(columns) < 14 or _LEFT_OUT.match(columns[2]):
+        if len(columns) < 3 + _OLD_COLUMNS or _LEFT_OUT.match(columns[2]):
             continue
-        values = [int(column) for column in columns[3:14]]
         sample[columns[2]] = {
-            "reads_total": values[0],
-            "read_bytes_total": values[2] * SECTOR_BYTES,
-            "read_time_seconds_total": values[3] / 1000,
-            "writes_total": values[4],
-            "written_bytes_total": values[6] * SECTOR_BYTES,
-            "write_time_seconds_total": values[7] / 1000,
-            "in_flight": values[8],
-            "busy_seconds_total": values[9] / 1000,
-            "queue_seconds_total": values[10] / 1000,
+            key: int(column) * factor if factor >= 1 else int(column) / 1000
+            for (key, factor, _, _), column in zip(_COLUMNS, columns[3:], strict=False)
         }
     return sample
 

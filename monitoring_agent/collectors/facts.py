@@ -7,10 +7,45 @@ import subprocess
 import uuid
 
 from monitoring_agent.host import Host
+from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample
+from monitoring_agent.shared.journal import printable
 
 # Identifies this application in machine identities; never to be changed.
 APPLICATION_ID = uuid.UUID("b3a9c8a5-2f0e-4c53-9a51-4f4d0a6f7e21")
+
+METRICS = (
+    Metric("hostname", "name of the machine", "/proc/sys/kernel/hostname"),
+    Metric("machine_id", "identity of the machine, for this application alone", "/etc/machine-id"),
+    Metric("boot_id", "identity of its life since the last boot", "/proc/sys/kernel/random/boot_id"),
+    Metric("booted_at", "when it was started", "/proc/stat", "node_boot_time_seconds"),
+    Metric("distribution", "distribution and release", "/etc/os-release"),
+    Metric("distribution_id", "distribution", "/etc/os-release"),
+    Metric("distribution_version", "release", "/etc/os-release"),
+    Metric(
+        "kernel",
+        "release of the kernel",
+        "uname",
+        "node_uname_info",
+        (
+            ("domainname", ".domain"),
+            ("machine", ".architecture"),
+            ("nodename", ".hostname"),
+            ("release", ".kernel"),
+            ("sysname", "Linux"),
+            ("version", ".kernel_version"),
+        ),
+    ),
+    Metric("kernel_version", "build of the kernel", "uname"),
+    Metric("domain", "NIS domain", "uname"),
+    Metric("architecture", "kind of processor", "uname"),
+    Metric("processor", "model of processor", "/proc/cpuinfo"),
+    Metric(
+        "virtualization", "kind of virtual machine or container, none for a machine of metal", "systemd-detect-virt"
+    ),
+    Metric("cpus", "processors", "psutil"),
+    Metric("memory_bytes", "memory", "psutil"),
+)
 
 
 def collect(host: Host) -> Sample:
@@ -29,12 +64,22 @@ def collect(host: Host) -> Sample:
         "distribution_id": release.get("ID"),
         "distribution_version": release.get("VERSION_ID"),
         "kernel": (host.read_if_there("/proc/sys/kernel/osrelease") or "").strip() or None,
+        "kernel_version": (host.read_if_there("/proc/sys/kernel/version") or "").strip() or None,
+        "domain": (host.read_if_there("/proc/sys/kernel/domainname") or "").strip() or None,
         "architecture": os.uname().machine,
+        "processor": processor(host.read_if_there("/proc/cpuinfo") or ""),
         "virtualization": virtualization(),
         "cpus": psutil.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
     }
     return {key: value for key, value in sample.items() if value is not None}
+
+
+def processor(text: str) -> str | None:
+    """The model that a text of /proc/cpuinfo names; on ARM some name only the board."""
+    names = dict(reversed([line.split(":", 1) for line in text.splitlines() if ":" in line]))
+    by_key = {key.strip(): printable(value.strip()) for key, value in names.items()}
+    return by_key.get("model name") or by_key.get("Model") or by_key.get("Hardware")
 
 
 def os_release(text: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from monitoring_agent.collectors.probes import Answered, Hung, Prober
 from monitoring_agent.host import Host
+from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample
 from monitoring_agent.shared.journal import printable
 
@@ -22,6 +23,30 @@ PSEUDO = frozenset(
     " fuse.portal fuse.snapfuse hugetlbfs mqueue nsfs proc pstore ramfs rootfs rpc_pipefs securityfs selinuxfs"
     " squashfs sysfs tracefs".split()
 )
+
+_WHERE = (("device", ".device"), ("fstype", ".type"), ("mountpoint", "*"))
+
+METRICS = (
+    *(
+        Metric(f"*.{key}", meaning, "statvfs", f"node_filesystem_{series}", _WHERE)
+        for key, series, meaning in (
+            ("size_bytes", "size_bytes", "size"),
+            ("free_bytes", "free_bytes", "space that is free, for root"),
+            ("available_bytes", "avail_bytes", "space that is free, for users"),
+            ("inodes", "files", "files it can hold"),
+            ("inodes_free", "files_free", "files it can still take"),
+        )
+    ),
+    Metric("*.used_percent", "of the space that users may fill, how much is used, as df says it", "statvfs"),
+    Metric("*.read_only", "whether it cannot be written", "/proc/self/mountinfo", "node_filesystem_readonly", _WHERE),
+    Metric("*.hung_seconds", "how long it has not answered", "statvfs"),
+    Metric("*.unanswered", "1 if it does not answer, or answers with an error", "statvfs",
+           "node_filesystem_device_error", _WHERE),
+    Metric("*.state", "ok, slow, hung, or failed", "statvfs"),
+    Metric("*.error", "why it failed", "statvfs"),
+    Metric("*.device", "the device or server", "/proc/self/mountinfo"),
+    Metric("*.type", "the kind of filesystem", "/proc/self/mountinfo"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -105,9 +130,10 @@ def _text(name: str) -> str:
 def _describe(mount: Mount, outcome: Answered | Hung) -> Sample:
     about: Sample = {"device": printable(_text(mount.source)), "type": mount.kind, "read_only": mount.read_only}
     if isinstance(outcome, Hung):
-        return {**about, "state": "hung", "hung_seconds": round(outcome.seconds, 1)}
+        return {**about, "state": "hung", "hung_seconds": round(outcome.seconds, 1), "unanswered": 1}
     if outcome.error is not None:
-        return {**about, "state": "failed", "error": getattr(outcome.error, "strerror", None) or str(outcome.error)}
+        error = getattr(outcome.error, "strerror", None) or str(outcome.error)
+        return {**about, "state": "failed", "error": error, "unanswered": 1}
     space: os.statvfs_result = outcome.value
     about["state"] = "slow" if outcome.seconds >= SLOW_SECONDS else "ok"
     about |= {
@@ -116,6 +142,7 @@ def _describe(mount: Mount, outcome: Answered | Hung) -> Sample:
         "available_bytes": space.f_bavail * space.f_frsize,
         "inodes": space.f_files,
         "inodes_free": space.f_ffree,
+        "unanswered": 0,
     }
     usable = space.f_blocks - space.f_bfree + space.f_bavail
     if usable > 0:

@@ -1,7 +1,16 @@
 """How many tasks want to run: /proc/loadavg (proc(5))."""
 
 from monitoring_agent.host import Host
+from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample
+
+METRICS = (
+    Metric("load_1m", "tasks that run or want to, average of a minute", "/proc/loadavg", "node_load1"),
+    Metric("load_5m", "the same over five minutes", "/proc/loadavg", "node_load5"),
+    Metric("load_15m", "the same over fifteen minutes", "/proc/loadavg", "node_load15"),
+    Metric("tasks_runnable", "tasks that run or want to, now", "/proc/loadavg"),
+    Metric("tasks", "processes and threads", "/proc/loadavg"),
+)
 
 
 def collect(host: Host) -> Sample:

@@ -1,14 +1,46 @@
-"""Memory in use, as psutil computes it from /proc/meminfo."""
+"""Memory and swap space: /proc/meminfo (proc(5)), all of it, and what people ask of it.
+
+psutil would read the file twice, for memory and for swap, and keep half of it.
+"""
+
+import re
 
 from monitoring_agent.host import Host
+from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample
 
-FIELDS = ("total", "available", "used", "free", "active", "inactive", "buffers", "cached", "shared", "slab")
+METRICS = (
+    Metric("used_percent", "memory that is not available for programs", "/proc/meminfo"),
+    Metric("used_bytes", "memory that is not available for programs", "/proc/meminfo"),
+    Metric("swap_used_percent", "swap space in use", "/proc/meminfo"),
+    Metric("swap_used_bytes", "swap space in use", "/proc/meminfo"),
+    Metric("meminfo.*", "the line of /proc/meminfo of this name", "/proc/meminfo", "node_memory_*"),
+)
+
+_LINE = re.compile(r"^(\S+):\s+(\d+)( kB)?$", re.M)
 
 
 def collect(host: Host) -> Sample:
-    """`{total_bytes, available_bytes, used_bytes, …, used_percent}`; used is what is not available, in per cent."""
-    memory = host.psutil().virtual_memory()
-    sample: Sample = {f"{field}_bytes": getattr(memory, field) for field in FIELDS}
-    sample["used_percent"] = memory.percent
-    return sample
+    """`{used_bytes, used_percent, swap_used_bytes, swap_used_percent, meminfo: {MemTotal_bytes, …}}`."""
+    return parse(host.read("/proc/meminfo"))
+
+
+def parse(text: str) -> Sample:
+    """The sample that a text of /proc/meminfo means. Raises ValueError if it lacks the total or what is available."""
+    meminfo = {
+        # Active(anon) is named Active_anon, as node_exporter does.
+        name.replace("(", "_").replace(")", "") + ("_bytes" if unit else ""): int(count) * (1024 if unit else 1)
+        for name, count, unit in _LINE.findall(text)
+    }
+    total, available = meminfo.get("MemTotal_bytes", 0), meminfo.get("MemAvailable_bytes")
+    if total <= 0 or available is None:
+        raise ValueError("/proc/meminfo lacks MemTotal or MemAvailable")
+    sample: Sample = {
+        "used_bytes": max(0, total - available),
+        "used_percent": round(max(0, total - available) / total * 100, 2),
+    }
+    swap, free = meminfo.get("SwapTotal_bytes"), meminfo.get("SwapFree_bytes")
+    if swap is not None and free is not None:
+        sample["swap_used_bytes"] = max(0, swap - free)
+        sample["swap_used_percent"] = round(max(0, swap - free) / swap * 100, 2) if swap else 0.0
+    return {**sample, "meminfo": meminfo}

@@ -1,9 +1,21 @@
 """Time lost waiting for processor, memory and disk: /proc/pressure (Documentation/accounting/psi.rst of the kernel)."""
 
 from monitoring_agent.host import Host
+from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample
 
 RESOURCES = ("cpu", "memory", "io")
+
+METRICS = tuple(
+    Metric(
+        f"{resource}.{kind}_stalled_seconds_total",
+        f"time in which {who} waited for {name}",
+        f"/proc/pressure/{resource}",
+        "" if (resource, kind) == ("cpu", "full") else f"node_pressure_{resource}_{series}_seconds_total",
+    )
+    for resource, name in (("cpu", "a processor"), ("memory", "memory"), ("io", "a disk"))
+    for kind, who, series in (("some", "some task", "waiting"), ("full", "every task", "stalled"))
+)
 
 
 def collect(host: Host) -> Sample:

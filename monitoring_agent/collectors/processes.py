@@ -1,12 +1,20 @@
-"""How many processes and threads there are, and in which state: /proc/PID/stat (proc(5)).
+"""How many processes and threads there are, in which state, and which of them use most: /proc/PID (proc(5)).
 
-psutil would open three files for each process to say the same.
+psutil would open three files for each process to say the same; it names the owners of the few that use most.
+Arguments are never read: they hold passwords.
 """
 
 import os
+from dataclasses import dataclass
 
 from monitoring_agent.host import Host
+from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample
+from monitoring_agent.shared.journal import printable
+
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+TOP = 5
 
 STATES = {
     "R": "running",
@@ -18,30 +26,135 @@ STATES = {
     "I": "idle",
 }
 
+METRICS = (
+    Metric("processes", "processes", "/proc/PID/stat", "node_processes_pids"),
+    Metric("threads", "threads of all processes", "/proc/PID/stat", "node_processes_threads"),
+    Metric("limit", "processes and threads allowed", "/proc/sys/kernel/pid_max", "node_processes_max_processes"),
+    Metric("states.*", "processes in this state", "/proc/PID/stat", "node_processes_state", (("state", "*"),)),
+    *(
+        Metric(f"{top}.*.{key}", meaning, source)
+        for top, key, meaning, source in (
+            ("top_cpu", "cpu_percent", "share of one processor since the sample before", "/proc/PID/stat"),
+            ("top_memory", "resident_bytes", "memory of the process, shared pages included", "/proc/PID/stat"),
+            ("top_io", "io_bytes_per_second", "bytes from and to disks since the sample before", "/proc/PID/io"),
+        )
+    ),
+    *(
+        Metric(f"{top}.*.{key}", meaning, "/proc/PID")
+        for top in ("top_cpu", "top_memory", "top_io")
+        for key, meaning in (("name", "name of the program"), ("user", "name of the owner"))
+    ),
+)
 
-def collect(host: Host) -> Sample:
-    """`{processes, threads, running, sleeping, uninterruptible, zombie, stopped, traced, idle}`."""
-    sample: Sample = {"processes": 0, "threads": 0, **dict.fromkeys(STATES.values(), 0)}
+
+@dataclass(frozen=True)
+class Process:
+    """What /proc/PID/stat says of one; times in seconds, `started` in ticks since the boot tells two lives apart."""
+
+    name: str
+    state: str
+    threads: int
+    cpu_seconds: float
+    started: int
+    resident_bytes: int
+
+
+class Processes:
+    """The collector. It keeps what each process had used, to tell which uses most now, and the names of owners."""
+
+    def __init__(self) -> None:
+        self._before: dict[int, tuple[int, float, int | None]] = {}
+        self._seconds_before: float | None = None
+        self._owners: dict[tuple[int, int], str] = {}
+
+    def collect(self, host: Host) -> Sample:
+        """`{processes, threads, limit, states: {…}, top_cpu: {"4711": {name, user, cpu_percent}}, …}`.
+
+        `top_io` has only processes whose /proc/PID/io the agent may read: its own, or all if it is root.
+        """
+        sample: Sample = {"processes": 0, "threads": 0, "states": dict.fromkeys(STATES.values(), 0)}
+        processes = _read_all(host)
+        for process in processes.values():
+            sample["processes"] += 1
+            sample["threads"] += process.threads
+            if process.state in STATES:
+                sample["states"][STATES[process.state]] += 1
+        limit = host.read_if_there("/proc/sys/kernel/pid_max")
+        if limit:
+            sample["limit"] = int(limit)
+        known, self._owners = self._owners, {}
+        for name, key, used in self._uses(host, processes):
+            top: Sample = {}
+            for pid in sorted(used, key=lambda pid: used[pid], reverse=True)[:TOP]:
+                if used[pid] > 0:
+                    life = (pid, processes[pid].started)
+                    self._owners[life] = known.get(life) or self._owners.get(life) or host.owner(pid)
+                    top[str(pid)] = {"name": processes[pid].name, "user": self._owners[life], key: used[pid]}
+            sample[name] = top
+        return sample
+
+    def _uses(self, host: Host, processes: dict[int, Process]) -> list[tuple[str, str, dict[int, float]]]:
+        """What each process uses of memory, and since the last look of processors and disks."""
+        now = float(host.read("/proc/uptime").split()[0])
+        total = {pid: (one.started, one.cpu_seconds, _io_bytes(host, pid)) for pid, one in processes.items()}
+        before, self._before = self._before, total
+        seconds_before, self._seconds_before = self._seconds_before, now
+        resident: dict[int, float] = {pid: one.resident_bytes for pid, one in processes.items()}
+        uses = [("top_memory", "resident_bytes", resident)]
+        if seconds_before is None or now <= seconds_before:
+            return uses
+        seconds = now - seconds_before
+        cpu: dict[int, float] = {}
+        traffic: dict[int, float] = {}
+        for pid, (started, cpu_seconds, io_bytes) in total.items():
+            # A process that is younger than the last look used all it used since then.
+            then = before.get(pid, (started, 0.0, 0))
+            _, cpu_before, io_before = then if then[0] == started else (started, 0.0, 0)
+            cpu[pid] = round(max(0.0, cpu_seconds - cpu_before) / seconds * 100, 1)
+            if io_bytes is not None:
+                traffic[pid] = round(max(0, io_bytes - (io_before or 0)) / seconds, 1)
+        return [*uses, ("top_cpu", "cpu_percent", cpu), ("top_io", "io_bytes_per_second", traffic)]
+
+
+def parse(text: str) -> Process:
+    """What a text of /proc/PID/stat means. Raises ValueError if it ends too early.
+
+    The name in parentheses may itself hold parentheses and spaces: the last one ends it.
+    """
+    head, _, rest = text.rpartition(")")
+    columns = rest.split()
+    if len(columns) < 22:
+        raise ValueError("/proc/PID/stat has too few columns")
+    return Process(
+        name=printable(head.partition("(")[2]),
+        state=columns[0],
+        threads=int(columns[17]),
+        cpu_seconds=(int(columns[11]) + int(columns[12])) / TICKS_PER_SECOND,
+        started=int(columns[19]),
+        resident_bytes=int(columns[21]) * PAGE_BYTES,
+    )
+
+
+def _read_all(host: Host) -> dict[int, Process]:
+    processes: dict[int, Process] = {}
     for pid in os.listdir(host.path("/proc")):
         if not pid.isdigit():
             continue
         try:
-            state, threads = parse(host.read(f"/proc/{pid}/stat"))
+            processes[int(pid)] = parse(host.read(f"/proc/{pid}/stat"))
         except (OSError, ValueError):
             continue  # it ended between the listing and the reading
-        sample["processes"] += 1
-        sample["threads"] += threads
-        if state in STATES:
-            sample[STATES[state]] += 1
-    return sample
+    return processes
 
 
-def parse(text: str) -> tuple[str, int]:
-    """The state letter and the number of threads. Raises ValueError if the text ends too early.
-
-    The name in parentheses may itself hold parentheses and spaces: the last one ends it.
-    """
-    columns = text.rpartition(")")[2].split()
-    if len(columns) < 18:
-        raise ValueError("/proc/PID/stat has too few columns")
-    return columns[0], int(columns[17])
+def _io_bytes(host: Host, pid: int) -> int | None:
+    """Bytes from and to disks, or None where the agent may not know."""
+    try:
+        text = host.read(f"/proc/{pid}/io")
+    except OSError:
+        return None
+    counts = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+    try:
+        return int(counts["read_bytes"]) + int(counts["write_bytes"])
+    except (KeyError, ValueError):
+        return None

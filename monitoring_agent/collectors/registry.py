@@ -4,19 +4,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from monitoring_agent.collectors import (
+    clock,
+    control_groups,
     cpu,
+    descriptors,
     disks,
     facts,
+    filesystems,
+    hardware,
+    links,
     load,
     memory,
+    netstack,
     network,
+    packages,
     pressure,
     processes,
-    swap,
+    protocols,
+    sockets,
+    units,
     uptime,
+    vmstat,
 )
-from monitoring_agent.collectors.filesystems import Filesystems
 from monitoring_agent.host import Host
+from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample, with_rates
 
 
@@ -33,20 +44,33 @@ class Collector:
     collect: Callable[[Host], Sample]
     derive: Callable[[Sample, Sample, float], Sample] = with_rates
     may_block: bool = False
+    metrics: tuple[Metric, ...] = ()
 
 
 def collectors() -> tuple[Collector, ...]:
     """All of them, with fresh state."""
+    once = float("inf")
     return (
-        Collector("host", float("inf"), facts.collect),
-        Collector("uptime", 1, uptime.collect),
-        Collector("load", 1, load.collect),
-        Collector("cpu", 1, cpu.collect, cpu.derive),
-        Collector("memory", 1, memory.collect),
-        Collector("swap", 1, swap.collect),
-        Collector("pressure", 1, pressure.collect),
-        Collector("disks", 1, disks.collect, disks.derive),
-        Collector("network", 1, network.collect),
-        Collector("processes", 15, processes.collect),
-        Collector("filesystems", 15, Filesystems().collect, may_block=True),
+        Collector("host", once, facts.collect, metrics=facts.METRICS),
+        Collector("uptime", 1, uptime.collect, metrics=uptime.METRICS),
+        Collector("load", 1, load.collect, metrics=load.METRICS),
+        Collector("cpu", 1, cpu.collect, cpu.derive, metrics=cpu.METRICS),
+        Collector("memory", 1, memory.collect, metrics=memory.METRICS),
+        Collector("vmstat", 1, vmstat.collect, metrics=vmstat.METRICS),
+        Collector("pressure", 1, pressure.collect, metrics=pressure.METRICS),
+        Collector("disks", 1, disks.collect, disks.derive, metrics=disks.METRICS),
+        Collector("network", 1, network.collect, metrics=network.METRICS),
+        Collector("sockets", 5, sockets.collect, metrics=sockets.METRICS),
+        Collector("protocols", 5, protocols.collect, metrics=protocols.METRICS),
+        Collector("netstack", 15, netstack.collect, metrics=netstack.METRICS),
+        Collector("links", 15, links.collect, may_block=True, metrics=links.METRICS),
+        Collector("descriptors", 15, descriptors.collect, metrics=descriptors.METRICS),
+        Collector("processes", 15, processes.Processes().collect, may_block=True, metrics=processes.METRICS),
+        Collector("filesystems", 15, filesystems.Filesystems().collect, may_block=True, metrics=filesystems.METRICS),
+        Collector("control_groups", 15, control_groups.collect, may_block=True, metrics=control_groups.METRICS),
+        Collector("clock", 15, clock.collect, metrics=clock.METRICS),
+        Collector("hardware", 15, hardware.collect, may_block=True, metrics=hardware.METRICS),
+        Collector("units", 30, units.collect, may_block=True, metrics=units.METRICS),
+        Collector("restarts", 300, units.collect_restarts, may_block=True, metrics=units.RESTARTS_METRICS),
+        Collector("packages", 3600, packages.Packages().collect, may_block=True, metrics=packages.METRICS),
     )

@@ -1,7 +1,10 @@
 """How long the machine has been up: /proc/uptime (proc(5))."""
 
 from monitoring_agent.host import Host
+from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample
+
+METRICS = (Metric("uptime_seconds", "time since the machine was started", "/proc/uptime"),)
 
 
 def collect(host: Host) -> Sample:

@@ -30,7 +30,7 @@ def real_report() -> Tree:
     time.sleep(0.2)  # the collectors that run apart have answered by then
     pushed = 1.0
     sampler.tick()
-    newest = sampler.memory.newest()
+    newest = sampler.recall.newest()
     assert newest is not None
     return wire.decode(newest.body)
 

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import time
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -315,3 +316,35 @@ def test_the_log_is_quiet_while_it_serves(agent: AgentDaemon) -> None:
         agent.get("/getmetrics")
         agent.get("/nowhere")
     assert [re.sub(r"^\S+ ", "", line) for line in agent.lines] == [f"agent info: serving at 127.0.0.1:{agent.port}"]
+
+
+def test_reports_since_a_sequence_are_those_that_came_after_it(agent: AgentDaemon) -> None:
+    first = agent.report()
+    wait_for(lambda: agent.report()["sequence"] >= first["sequence"] + 3)
+    status, _, body = agent.get(f"/getmetrics?since={first['sequence']}")
+    answer = json.loads(body)
+    assert (status, answer["complete"], answer["more"], answer["oldest"]) == (200, True, False, 1)
+    sequences = [report["sequence"] for report in answer["reports"]]
+    assert sequences == list(range(first["sequence"] + 1, answer["newest"] + 1))
+    assert answer["reports"][0]["agent"] == first["agent"]
+
+
+def test_an_unknown_sequence_is_answered_with_all_there_is_and_says_so(shared_agent: AgentDaemon) -> None:
+    status, _, body = shared_agent.get("/getmetrics?since=999999")
+    answer = json.loads(body)
+    assert (status, answer["complete"]) == (200, False)
+    assert answer["reports"][0]["sequence"] == answer["oldest"]
+
+
+@pytest.mark.parametrize("since", ["", "-1", "1.5", "now", "1" * 40, "%00", "٣"])
+def test_a_bad_sequence_is_refused_with_the_reason(shared_agent: AgentDaemon, since: str) -> None:
+    status, _, body = shared_agent.get(f"/getmetrics?since={urllib.parse.quote(since, safe='%')}")
+    assert status == 400
+    assert "is not the sequence of a report" in json.loads(body)["error"]
+
+
+def test_metrics_for_prometheus_want_the_token_too(shared_agent: AgentDaemon) -> None:
+    assert shared_agent.get("/metrics", None)[0] == 401
+    status, headers, body = shared_agent.get("/metrics")
+    assert (status, headers["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    assert b"\nnode_load1 " in body

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from monitoring_agent.collectors import registry
 from monitoring_agent.shared import keys, wire
 
 ROOT = Path(__file__).parents[2]
@@ -22,13 +23,17 @@ LAYERS = {
     "monitoring_agent.host": 2,
     "monitoring_agent.rates": 2,
     "monitoring_agent.access": 2,
+    "monitoring_agent.metric": 2,
+    "monitoring_agent.recall": 2,
     "monitoring_agent.collectors.probes": 2,
-    "monitoring_agent.collectors.*": 3,
-    "monitoring_agent.collectors.registry": 4,
-    "monitoring_agent.sampler": 5,
-    "monitoring_agent.app": 6,
-    "monitoring_agent.worker": 7,
-    "monitoring_agent.server": 8,
+    "monitoring_agent.collectors.facts": 3,
+    "monitoring_agent.collectors.*": 4,
+    "monitoring_agent.collectors.registry": 5,
+    "monitoring_agent.sampler": 6,
+    "monitoring_agent.exposition": 6,
+    "monitoring_agent.app": 7,
+    "monitoring_agent.worker": 8,
+    "monitoring_agent.server": 9,
     "monitoring_supervisor.model": 2,
     "monitoring_supervisor.settings": 3,
     "monitoring_supervisor.targets": 3,
@@ -114,6 +119,22 @@ def table_row(key: keys.Key) -> str:
 @pytest.mark.parametrize("key", keys.KEYS, ids=lambda key: key.name)
 def test_every_setting_stands_in_the_readme_with_its_default_and_meaning(key: keys.Key) -> None:
     assert table_row(key) in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+
+
+def metric_rows() -> list[str]:
+    """The rows of the README's table of metrics."""
+    return [
+        f"| `{collector.name}.{metric.path}` | {metric.unit} | {metric.meaning} | {metric.source} |"
+        f" {f'`{metric.series}`' if metric.series else ''} |"
+        for collector in registry.collectors()
+        for metric in collector.metrics
+    ]
+
+
+def test_the_readme_s_table_of_metrics_is_the_code_s() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text.partition("| name | unit | meaning | source | for Prometheus |\n|---|---|---|---|---|\n")[2]
+    assert table.partition("\n\n")[0].splitlines() == metric_rows(), "the table should be:\n" + "\n".join(metric_rows())
 
 
 def test_the_shipped_settings_file_has_every_key_commented_with_its_default_and_no_other() -> None:

@@ -16,8 +16,8 @@ from monitoring_agent.collectors import (
     network,
     pressure,
     processes,
-    swap,
     uptime,
+    vmstat,
 )
 from monitoring_agent.collectors.filesystems import Filesystems
 from monitoring_agent.host import Host
@@ -62,6 +62,13 @@ def test_an_old_kernel_with_fewer_columns_is_understood() -> None:
     }  # fmt: skip
 
 
+def test_guest_time_is_not_counted_twice() -> None:
+    before = cpu.parse("cpu  0 0 0 0 0 0 0 0 0 0\n")
+    derived = cpu.derive(before, cpu.parse("cpu  50 0 0 50 0 0 0 0 50 0\n"), 1.0)
+    assert (derived["busy_percent"], derived["guest_seconds_total"]) == (50.0, 50 / os.sysconf("SC_CLK_TCK"))
+    assert "guest_percent" not in derived
+
+
 @pytest.mark.parametrize("text", ["", "cpu", "cpu  \n", "nonsense"])
 def test_a_stat_file_without_processors_is_an_error_that_says_so(text: str) -> None:
     with pytest.raises(ValueError, match="/proc/stat"):
@@ -82,19 +89,27 @@ def test_load_and_uptime_that_are_cut_off_are_errors() -> None:
         uptime.parse("")
 
 
-def test_memory_and_swap_are_in_bytes(host: Host) -> None:
+def test_memory_is_all_of_meminfo_and_what_people_ask_of_it(host: Host) -> None:
     sample = memory.collect(host)
-    assert sample["total_bytes"] == 4015976 * 1024
-    assert sample["available_bytes"] == 2811776 * 1024
-    assert sample["used_percent"] == pytest.approx(100 * (4015976 - 2811776) / 4015976, abs=0.1)
-    assert swap.collect(host) == {
-        "total_bytes": 998396 * 1024,
-        "used_bytes": (998396 - 952316) * 1024,
-        "free_bytes": 952316 * 1024,
-        "used_percent": pytest.approx(4.6, abs=0.1),
-        "swapped_in_bytes_total": 310 * 4096,
-        "swapped_out_bytes_total": 11820 * 4096,
-    }
+    assert sample["used_bytes"] == (4015976 - 2811776) * 1024
+    assert sample["used_percent"] == pytest.approx(100 * (4015976 - 2811776) / 4015976, abs=0.01)
+    assert sample["swap_used_bytes"] == (998396 - 952316) * 1024
+    assert sample["meminfo"]["Active_anon_bytes"] == 702340 * 1024
+    assert len(sample["meminfo"]) == 25
+
+
+@pytest.mark.parametrize("text", ["", "MemTotal: 5 kB", "MemTotal: 0 kB\nMemAvailable: 0 kB\n", "nonsense\n" * 5])
+def test_meminfo_that_is_cut_off_is_an_error_that_says_so(text: str) -> None:
+    with pytest.raises(ValueError, match="/proc/meminfo lacks MemTotal or MemAvailable"):
+        memory.parse(text)
+
+
+def test_paging_and_kills_for_want_of_memory(host: Host) -> None:
+    sample = vmstat.collect(host)
+    assert (sample["oom_kills_total"], sample["major_faults_total"]) == (1, 5120)
+    assert (sample["paged_in_kibibytes_total"], sample["swapped_out_pages_total"]) == (1200344, 11820)
+    with pytest.raises(ValueError, match="/proc/vmstat"):
+        vmstat.parse("")
 
 
 def test_disks_are_whole_devices_and_lines_that_are_cut_off_are_left_out(host: Host) -> None:
@@ -102,15 +117,24 @@ def test_disks_are_whole_devices_and_lines_that_are_cut_off_are_left_out(host: H
     assert set(sample) == {"vda", "nvme0n1", "dm-0"}
     assert sample["vda"] == {
         "reads_total": 41843,
+        "reads_merged_total": 1020,
         "read_bytes_total": 3297612 * 512,
         "read_time_seconds_total": 8.174,
         "writes_total": 136938,
+        "writes_merged_total": 70110,
         "written_bytes_total": 4484868 * 512,
         "write_time_seconds_total": 19.054,
         "in_flight": 3,
         "busy_seconds_total": 14.076,
         "queue_seconds_total": 29.804,
+        "discards_total": 0,
+        "discards_merged_total": 0,
+        "discarded_sectors_total": 0,
+        "discard_time_seconds_total": 0.0,
+        "flushes_total": 4410,
+        "flush_time_seconds_total": 2.576,
     }
+    assert len(sample["dm-0"]) == 11
 
 
 def test_the_latency_of_a_disk_is_time_per_operation_and_absent_without_operations() -> None:
@@ -125,14 +149,26 @@ def test_the_latency_of_a_disk_is_time_per_operation_and_absent_without_operatio
 def test_network_interfaces_have_bytes_packets_errors_and_drops(host: Host) -> None:
     assert network.collect(host)["eth0"] == {
         "received_bytes_total": 835783048,
-        "sent_bytes_total": 95519532,
         "received_packets_total": 914415,
-        "sent_packets_total": 305008,
         "receive_errors_total": 2,
-        "send_errors_total": 1,
         "receive_drops_total": 7,
+        "receive_fifo_total": 0,
+        "receive_frame_total": 0,
+        "receive_compressed_total": 0,
+        "receive_multicast_total": 0,
+        "sent_bytes_total": 95519532,
+        "sent_packets_total": 305008,
+        "send_errors_total": 1,
         "send_drops_total": 3,
+        "send_fifo_total": 0,
+        "send_collisions_total": 0,
+        "send_carrier_total": 0,
+        "send_compressed_total": 0,
     }
+
+
+def test_an_alias_of_an_interface_keeps_its_name() -> None:
+    assert list(network.parse("eth0:1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\nhalf: 1 2")) == ["eth0:1"]
 
 
 def test_pressure_is_time_stalled_in_seconds_and_empty_without_psi(host: Host, tmp_path: Path) -> None:
@@ -143,17 +179,48 @@ def test_pressure_is_time_stalled_in_seconds_and_empty_without_psi(host: Host, t
 
 
 def test_processes_are_counted_by_state_whatever_their_names_are(host: Host) -> None:
-    assert processes.collect(host) == {
-        "processes": 5,
-        "threads": 19,
-        "running": 1,
-        "sleeping": 2,
-        "uninterruptible": 1,
-        "zombie": 1,
-        "stopped": 0,
-        "traced": 0,
-        "idle": 0,
-    }
+    sample = processes.Processes().collect(host)
+    assert (sample["processes"], sample["threads"], sample["limit"]) == (5, 19, 4194304)
+    assert sample["states"] == {
+        "running": 1, "sleeping": 2, "uninterruptible": 1, "zombie": 1, "stopped": 0, "traced": 0, "idle": 0
+    }  # fmt: skip
+    assert sample["top_memory"]["312"]["name"] == "odd) Z 9 (name"
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """The frozen machine, to be changed."""
+    root = tmp_path / "root"
+    shutil.copytree(TREE, root)
+    return root
+
+
+def live(root: Path, pid: int, ticks: int, started: int = 100, pages: int = 500) -> None:
+    """Let a process of the machine have used so many ticks."""
+    (root / f"proc/{pid}").mkdir(exist_ok=True)
+    rest = f"R 1 1 1 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 1 0 {started} 0 {pages} 0"
+    (root / f"proc/{pid}/stat").write_text(f"{pid} (busy{pid}) {rest}\n", encoding="ascii")
+
+
+def test_the_top_five_are_those_that_used_most_since_the_last_look(copied: Path) -> None:
+    host, collector = Host(str(copied)), processes.Processes()
+    for pid in range(800, 808):
+        live(copied, pid, 1000)
+    assert "top_cpu" not in collector.collect(host)
+    for pid in range(800, 808):
+        live(copied, pid, 1000 + pid - 800)
+    live(copied, 807, 5, started=999)  # another process with an old number
+    live(copied, 900, 300)  # one that began since
+    (copied / "proc/uptime").write_text("46521.92 91204.50\n", encoding="ascii")
+    top = collector.collect(host)["top_cpu"]
+    ticks = os.sysconf("SC_CLK_TCK")
+    assert list(top) == ["900", "806", "805", "807", "804"]
+    assert top["900"] == {"name": "busy900", "user": top["900"]["user"], "cpu_percent": round(300 / ticks * 10, 1)}
+
+
+def test_the_top_five_never_show_arguments(copied: Path) -> None:
+    (copied / "proc/4711/cmdline").write_bytes(b"worker\0--password=secret\0")
+    assert "secret" not in str(processes.Processes().collect(Host(str(copied))))
 
 
 def test_facts_name_the_machine_without_giving_its_identity_away(host: Host) -> None:
@@ -166,6 +233,7 @@ def test_facts_name_the_machine_without_giving_its_identity_away(host: Host) -> 
     assert sample["booted_at"] == 1794900000
     assert sample["cpus"] == 2
     assert sample["memory_bytes"] == 4015976 * 1024
+    assert sample["processor"] == "QEMU Virtual CPU version 2.5+"
     assert len(sample["machine_id"]) == 32
     assert sample["machine_id"] != "0123456789abcdef0123456789abcdef"
 
@@ -207,13 +275,11 @@ def test_an_overlay_is_a_filesystem_only_as_the_root() -> None:
 
 
 @pytest.fixture
-def mounted(tmp_path: Path) -> Path:
+def mounted(copied: Path) -> Path:
     """The frozen machine with the directories that its mounts are at."""
-    root = tmp_path / "root"
-    shutil.copytree(TREE, root)
     for point in ("run", "srv/data", "srv/covered", "mnt/back up\\\ndir"):
-        (root / point).mkdir(parents=True)
-    return root
+        (copied / point).mkdir(parents=True, exist_ok=True)
+    return copied
 
 
 def test_names_of_filesystems_are_text_on_one_line(mounted: Path) -> None:

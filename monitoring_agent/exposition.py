@@ -1,0 +1,82 @@
+"""The newest samples for Prometheus: the text format, in node_exporter's names (prometheus.io, exposition formats)."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from monitoring_agent.collectors.registry import Collector
+from monitoring_agent.metric import Found, Metric, find
+from monitoring_agent.rates import Sample
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+def render(samples: Iterable[tuple[Collector, Sample]], health: dict[str, Sample]) -> bytes:
+    """All series of these samples, and of each collector whether it works and how long it took."""
+    series: dict[str, tuple[Metric, list[str]]] = {}
+    for collector, sample in samples:
+        for metric in collector.metrics:
+            if metric.series:
+                _add(series, metric, sample)
+    lines: list[str] = []
+    for name, (metric, values) in series.items():
+        kind = "counter" if metric.is_counter and name.endswith("_total") else _kind(name, metric)
+        lines += [f"# HELP {name} {metric.meaning[:1].upper()}{metric.meaning[1:]} ({metric.source}).".translate(_HELP),
+                  f"# TYPE {name} {kind}", *values]  # fmt: skip
+    lines += _collectors(health)
+    return ("\n".join(lines) + "\n").encode("utf-8")
+
+
+_HELP = str.maketrans({"\\": r"\\", "\n": r"\n"})
+
+
+def _kind(name: str, metric: Metric) -> str:
+    """node_exporter leaves the kernel's own names untyped: some of them only rise, others do not."""
+    return "untyped" if name.startswith(("node_netstat_", "node_vmstat_")) else "gauge"
+
+
+def _add(series: dict[str, tuple[Metric, list[str]]], metric: Metric, sample: Sample) -> None:
+    for found in find(sample, metric.path):
+        value = _value(found.value)
+        if value is None:
+            continue
+        name = metric.series
+        if name.endswith("*"):
+            name = name[:-1] + found.names[-1]
+        labels = ",".join(f'{label}="{_label(source, found).translate(_ESCAPES)}"' for label, source in metric.labels)
+        line = f"{name}{{{labels}}} {value}" if labels else f"{name} {value}"
+        series.setdefault(name, (metric, []))[1].append(line)
+
+
+def _value(value: Any) -> str | None:
+    """A number, a truth as 1 or 0; a text is in the labels, and the value of its series 1."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, int | float):
+        return repr(value)
+    return "1" if isinstance(value, str) else None
+
+
+def _label(source: str, found: Found) -> str:
+    if source == "*":
+        return found.names[0]
+    if source == "**":
+        return found.names[1]
+    if source.startswith("."):
+        return str(found.neighbours.get(source[1:], ""))
+    return source
+
+
+def _collectors(health: dict[str, Sample]) -> list[str]:
+    lines = [
+        "# HELP node_scrape_collector_success Whether a collector works.",
+        "# TYPE node_scrape_collector_success gauge",
+        *(f'node_scrape_collector_success{{collector="{name}"}} {int(one["ok"])}' for name, one in health.items()),
+        "# HELP node_scrape_collector_duration_seconds How long a collector took when it ran last.",
+        "# TYPE node_scrape_collector_duration_seconds gauge",
+    ]
+    return lines + [
+        f'node_scrape_collector_duration_seconds{{collector="{name}"}} {one["duration_seconds"]}'
+        for name, one in health.items()
+    ]

@@ -1,0 +1,223 @@
+"""All collectors on frozen machines of four kinds, and on the same machines with files cut off, missing or strange."""
+
+import math
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitoring_agent.collectors import control_groups, hardware, links, netstack, protocols, sockets
+from monitoring_agent.collectors.packages import Packages, parse_simulation
+from monitoring_agent.collectors.registry import Collector, collectors
+from monitoring_agent.collectors.units import parse as parse_units
+from monitoring_agent.collectors.units import parse_restarts
+from monitoring_agent.host import Host
+from monitoring_agent.metric import find
+from monitoring_agent.shared import wire
+
+TREES = Path(__file__).parents[1] / "trees"
+KINDS = ("vm", "physical", "lxc", "arm")
+
+
+def tree(kind: str) -> Host:
+    return Host(str(TREES / kind))
+
+
+def fresh() -> list[Collector]:
+    """All collectors but the one that would ask this machine's apt instead of the frozen one's."""
+    return [one for one in collectors() if one.name != "packages"]
+
+
+def leaves(sample: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in sample.items():
+        where = f"{path}.{key}" if path else key
+        if isinstance(value, dict):
+            yield from leaves(value, where)
+        else:
+            yield where, value
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("collector", fresh(), ids=lambda one: one.name)
+def test_every_collector_works_on_every_kind_of_machine(collector: Collector, kind: str) -> None:
+    sample = collector.collect(tree(kind))
+    wire.encode(sample)
+    for path, value in leaves(collector.derive(sample, collector.collect(tree(kind)), 1.0)):
+        if isinstance(value, float):
+            assert math.isfinite(value), path
+        if isinstance(value, int | float) and "celsius" not in path and "offset" not in path:
+            assert value >= 0, path
+
+
+@pytest.mark.parametrize("collector", fresh(), ids=lambda one: one.name)
+def test_every_value_has_its_meaning_in_the_table(collector: Collector) -> None:
+    for kind in KINDS:
+        sample = collector.collect(tree(kind))
+        described = {
+            id_of(found.names, metric.path) for metric in collector.metrics for found in find(sample, metric.path)
+        }
+        for path, _ in leaves(sample):
+            assert path in described, f"{collector.name}.{path}"
+
+
+def id_of(names: tuple[str, ...], path: str) -> str:
+    """The path with the names that its stars stood for."""
+    rest = iter(names)
+    return ".".join(next(rest) if part == "*" else part for part in path.split("."))
+
+
+def test_every_metric_of_the_table_is_seen_on_some_machine_or_this_one() -> None:
+    rare = {
+        "host.domain", "host.virtualization", "filesystems.*.hung_seconds", "filesystems.*.error",
+        "hardware.batteries.*.charged_percent", "hardware.batteries.*.status",
+    }  # fmt: skip
+    unseen = set()
+    for collector in fresh():
+        if collector.name in {"units", "restarts", "processes"}:
+            continue  # seen in a booted machine
+        samples = []
+        for kind in KINDS:
+            sample = collector.collect(tree(kind))
+            samples += [sample, collector.derive(sample, collector.collect(tree(kind)), 1.0)]
+        for metric in collector.metrics:
+            name = f"{collector.name}.{metric.path}"
+            if not any(list(find(sample, metric.path)) for sample in samples) and not is_derived(metric.path):
+                unseen.add(name)
+    assert unseen <= rare
+
+
+def is_derived(path: str) -> bool:
+    return path.endswith(("_latency_seconds", "busy_percent"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_that_are_cut_off_or_missing_or_strange_give_an_error_or_a_sample_and_never_anything_else(
+    kind: str, tmp_path: Path
+) -> None:
+    choice = random.Random(kind)
+    root = tmp_path / "root"
+    shutil.copytree(TREES / kind, root, symlinks=True)
+    files = sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
+    for path in files:
+        whole = path.read_bytes()
+        strange = whole.replace(b"0", b"-7").replace(b"1", b"x")
+        for content in (None, b"", whole[: choice.randrange(len(whole) + 1)], whole + b" 5 6 7\n", strange, b"\xff\0"):
+            if content is None:
+                path.unlink()
+            else:
+                path.write_bytes(content)
+            for collector in fresh():
+                try:
+                    sample = collector.collect(Host(str(root)))
+                except (ValueError, OSError, LookupError, RuntimeError):
+                    continue  # becomes the collector's error, which says what was wrong
+                wire.encode(collector.derive(sample, sample, 1.0))
+        path.write_bytes(whole)
+
+
+def test_the_physical_server_tells_of_its_hardware() -> None:
+    sample = hardware.collect(tree("physical"))
+    chip = sample["temperatures"]["platform_coretemp_0"]
+    assert chip["temp1"] == {
+        "celsius": 47.0, "critical_celsius": 100.0, "high_celsius": 80.0, "label": "Package id 0"
+    }  # fmt: skip
+    assert sample["fans"] == {"nct6775": {"fan1": {"revolutions_per_minute": 1250, "label": "CPU fan"}}}
+    assert sample["mains"] == {"AC": {"online": 1}}
+    assert sample["memory_controllers"] == {"0": {"correctable_errors_total": 12, "uncorrectable_errors_total": 0}}
+    assert sample["arrays"]["md0"] == {
+        "state": "clean", "level": "raid1", "sync_action": "idle", "disks": 2, "disks_missing": 1
+    }  # fmt: skip
+    assert sample["processors"]["3"] == {
+        "hertz": 3_400_000_000, "highest_hertz": 4_800_000_000, "lowest_hertz": 800_000_000
+    }  # fmt: skip
+
+
+def test_a_bond_tells_how_many_of_its_interfaces_have_a_link() -> None:
+    sample = links.collect(tree("physical"))
+    assert (sample["bond0"]["slaves"], sample["bond0"]["slaves_active"]) == (2, 1)
+    assert "speed_bytes_per_second" not in sample["eth1"]
+
+
+def test_units_and_containers_are_told_from_the_slices_above_them() -> None:
+    sample = control_groups.collect(tree("physical"))
+    assert set(sample) == {
+        "system.slice/nginx.service",
+        "system.slice/system-getty.slice/getty@tty1.service",
+        "machine.slice/machine-web.scope",
+    }
+    assert sample["system.slice/nginx.service"] == {
+        "memory_bytes": 52428800, "tasks": 5, "cpu_seconds_total": 5.0, "throttled_seconds_total": 0.25,
+        "oom_kills_total": 1, "cpu_stalled_seconds_total": 0.123456, "memory_stalled_seconds_total": 0.002,
+        "io_stalled_seconds_total": 0.002,
+    }  # fmt: skip
+    assert sample["machine.slice/machine-web.scope"]["memory_limit_bytes"] == 268435456
+    assert control_groups.collect(tree("vm")) == {}
+
+
+def test_the_virtual_machine_tells_of_its_network() -> None:
+    assert links.collect(tree("vm"))["eth0"]["speed_bytes_per_second"] == 125_000_000
+    assert protocols.collect(tree("vm"))["TcpExt_TCPTimeouts"] == 77
+    assert protocols.collect(tree("vm"))["Icmp6_InMsgs"] == 3
+    assert sockets.collect(tree("vm"))["TCP_mem_bytes"] == 3 * 4096
+    sample = netstack.collect(tree("vm"))
+    assert sample["conntrack_used_percent"] == 0.06
+    assert sample["softnet"]["0"] == {"processed_total": 0xC8A1, "dropped_total": 2, "times_squeezed_total": 5}
+    assert sample["neighbours"] == {"eth0": 2}
+
+
+SIMULATION = """\
+NOTE: This is only a simulation!
+Inst libssl3 [3.0.1] (3.0.2 Debian-Security:12/stable-security [amd64])
+Inst base-files [12.4] (12.5 Debian:12.5/stable [amd64])
+Inst newcomer (1.0 Debian:12.5/stable [amd64])
+Conf libssl3 (3.0.2 Debian-Security:12/stable-security [amd64])
+"""
+
+
+def test_updates_are_those_of_installed_packages_and_told_apart_by_their_archive() -> None:
+    assert parse_simulation(SIMULATION) == {"updates_pending": 2, "security_updates_pending": 1}
+
+
+def test_a_debian_machine_tells_what_it_waits_for_and_asks_apt_only_when_something_changed(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(TREES / "vm", root)
+    asked = []
+
+    def simulate() -> str:
+        asked.append(1)
+        return SIMULATION
+
+    collector = Packages(simulate)
+    for _ in range(3):
+        sample = collector.collect(Host(str(root)))
+    assert len(asked) == 1
+    assert (sample["updates_pending"], sample["packages_held"], sample["reboot_required"]) == (2, 1, 1)
+    # dbus and the kernel said so themselves; the other kernel was installed since the machine was started.
+    assert {"dbus", "linux-image-6.1.0-29-amd64"} <= set(sample["reboot_required_by"])
+    assert sample["release_end_of_life_at"] < sample["release_end_of_lts_at"]
+    (root / "var/lib/dpkg/status").write_text("", encoding="ascii")
+    assert collector.collect(Host(str(root)))["packages_held"] == 0
+    assert len(asked) == 2
+
+
+def test_a_machine_without_dpkg_waits_for_nothing() -> None:
+    assert Packages(lambda: SIMULATION).collect(tree("arm")) == {}
+
+
+def test_failed_units_are_named_with_the_way_they_failed() -> None:
+    text = (
+        "ssh.service loaded active running OpenBSD Secure Shell server\n"
+        "nginx.service loaded failed failed A web server\n"
+        "odd\\x2dname.mount not-found inactive dead odd\n"
+    )
+    sample = parse_units(text)
+    assert sample["failed"] == {"nginx.service": "loaded, failed"}
+    assert (sample["states"]["active"], sample["states"]["failed"], sample["states"]["inactive"]) == (1, 1, 1)
+
+
+def test_services_that_were_restarted_are_counted() -> None:
+    text = "Id=a.service\nNRestarts=3\n\nNRestarts=0\nId=b.service\n\nId=c.service\nNRestarts=[not set]\n"
+    assert parse_restarts(text) == {"a.service": {"restarts_total": 3}}
