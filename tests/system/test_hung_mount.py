@@ -1,0 +1,117 @@
+"""A mount whose server stops answering, for real: a FUSE filesystem whose process is stopped."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.daemons import AgentDaemon, wait_for
+
+# The filesystems are looked at every 15 seconds.
+TWO_LOOKS_SECONDS = 35.0
+
+
+@dataclass
+class Mount:
+    """A FUSE filesystem that shows another directory."""
+
+    point: Path
+    server: subprocess.Popen[bytes]
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    if shutil.which("bindfs") is None:
+        environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(["apt-get", "update", "-qq"], check=True)
+        command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "bindfs"]
+        subprocess.run(command, check=True, env=environ, stdout=subprocess.DEVNULL)
+    point, shown = tmp_path / "nas", tmp_path / "shown"
+    point.mkdir()
+    shown.mkdir()
+    server = subprocess.Popen(["bindfs", "-f", str(shown), str(point)])
+    try:
+        wait_for(lambda: str(point) in Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
+        yield Mount(point, server)
+    finally:
+        server.send_signal(signal.SIGCONT)
+        subprocess.run(["umount", str(point)], check=False)
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture
+def agent(mount: Mount, tmp_path: Path) -> Iterator[AgentDaemon]:
+    agent = AgentDaemon(tmp_path / "agent")
+    agent.start()
+    try:
+        agent.wait_ready()
+        yield agent
+    finally:
+        mount.server.send_signal(signal.SIGCONT)
+        agent.stop()
+
+
+def seen(agent: AgentDaemon, mount: Mount) -> Any:
+    return agent.report().get("filesystems", {}).get(str(mount.point), {})
+
+
+def threads(agent: AgentDaemon) -> int:
+    return len(os.listdir(f"/proc/{agent.worker_pid()}/task"))
+
+
+def slowest_of(agent: AgentDaemon, path: str, count: int = 200) -> float:
+    durations = []
+    for _ in range(count):
+        started = time.monotonic()
+        assert agent.get(path)[0] == 200
+        durations.append(time.monotonic() - started)
+    return max(durations)
+
+
+def test_a_hung_mount_is_told_while_everything_else_goes_on_and_recovers_alone(
+    agent: AgentDaemon, mount: Mount
+) -> None:
+    wait_for(lambda: seen(agent, mount).get("state") == "ok")
+    before = threads(agent)
+
+    mount.server.send_signal(signal.SIGSTOP)
+    hung = wait_for(lambda: seen(agent, mount) if seen(agent, mount).get("state") == "hung" else None, TWO_LOOKS_SECONDS)
+    assert hung["hung_seconds"] >= 2
+    assert "size_bytes" not in hung
+
+    # Asked all the while, for longer than the next look takes.
+    first = agent.report()
+    threads_seen: set[int] = set()
+    started = time.monotonic()
+    while time.monotonic() - started < 20:
+        assert slowest_of(agent, "/getmetrics", 20) < 1
+        assert slowest_of(agent, "/healthcheck", 20) < 1
+        threads_seen.add(threads(agent))
+        time.sleep(0.5)
+    last = agent.report()
+    assert last["sequence"] - first["sequence"] >= 19
+    assert last["filesystems"]["/"]["state"] == "ok"
+    assert last["collectors"]["filesystems"]["age_seconds"] < 17
+    assert seen(agent, mount)["hung_seconds"] > hung["hung_seconds"] + 10
+    # One stuck probe and never a second; the threads that answer requests come one by one up to their number.
+    assert len(asking_for_space(agent)) == 1
+    assert max(threads_seen) <= before + 10
+
+    mount.server.send_signal(signal.SIGCONT)
+    wait_for(lambda: seen(agent, mount).get("state") in {"ok", "slow"}, TWO_LOOKS_SECONDS)
+    assert seen(agent, mount)["size_bytes"] > 0
+
+
+def asking_for_space(agent: AgentDaemon) -> list[Path]:
+    """The threads of the worker that are in statfs(2)."""
+    number = {"x86_64": "137", "aarch64": "43"}[os.uname().machine]
+    tasks = Path(f"/proc/{agent.worker_pid()}/task").iterdir()
+    return [task for task in tasks if (task / "syscall").read_text(encoding="ascii").split()[0] == number]
