@@ -17,6 +17,9 @@ METRICS = (
     Metric("estimated_error_seconds", "estimated error", "adjtimex", "node_timex_estimated_error_seconds"),
     Metric("maximum_error_seconds", "largest possible error", "adjtimex", "node_timex_maxerror_seconds"),
     Metric("frequency_ratio", "its rate over the crystal's", "adjtimex", "node_timex_frequency_adjustment_ratio"),
+    Metric("loop_time_constant", "how slowly it follows the server", "adjtimex", "node_timex_loop_time_constant"),
+    Metric("tick_seconds", "time between two ticks", "adjtimex", "node_timex_tick_seconds"),
+    Metric("tai_offset_seconds", "International Atomic Time less UTC", "adjtimex", "node_timex_tai_offset_seconds"),
     Metric("status", "the kernel's status bits", "adjtimex", "node_timex_status"),
     Metric("time_at", "the time of the machine", "clock_gettime", "node_time_seconds"),
 )  # fmt: skip
@@ -67,6 +70,9 @@ def collect(_host: Host) -> Sample:
         "estimated_error_seconds": timex.esterror / 1e6,
         "maximum_error_seconds": timex.maxerror / 1e6,
         "frequency_ratio": 1 + timex.freq / 65536 / 1e6,
+        "loop_time_constant": timex.constant,
+        "tick_seconds": timex.tick / 1e6,
+        "tai_offset_seconds": timex.tai,
         "status": timex.status,
         "time_at": round(time.time(), 3),
     }

@@ -13,7 +13,7 @@ from monitoring_agent.rates import Sample, with_rates
 SECTOR_BYTES = 512
 
 _LEFT_OUT = re.compile(
-    r"(?:ram|loop|fd|zram|sr)\d+$"  # not disks, or never busy
+    r"(?:ram|loop|fd)\d+$"  # not disks
     r"|(?:[hsv]d|xvd)[a-z]+\d+$"  # partitions: the whole device stands for them
     r"|(?:nvme\d+n\d+|mmcblk\d+|nbd\d+)p\d+$"
 )
