@@ -25,6 +25,7 @@ class Service:
     def __init__(self, access: Access, clock: Callable[[], float] = time.monotonic) -> None:
         self.access = access
         self.sampler: Sampler | None = None
+        self.previous: dict[str, Any] | None = None  # how the agent's life before this one ended
         self._clock = clock
 
     def newest(self) -> Report | None:
@@ -55,6 +56,8 @@ def create_app(service: Service, health_path: str, metrics_path: str) -> Flask:
         newest = service.newest()
         if knows_more and newest is not None:
             answer |= {"sequence": newest.sequence, "version": wire.VERSION}
+            if service.previous is not None:
+                answer["previous"] = service.previous
         return _json(answer, 503 if trouble else 200)
 
     @app.get(metrics_path, provide_automatic_options=False)

@@ -48,11 +48,14 @@ class Sampler:
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
     recall: Recall = field(default_factory=Recall)
+    previous: dict[str, Any] | None = None  # how the agent's life before this one ended
 
     def __post_init__(self) -> None:
         self._slots = [_Slot(collector, due=float("-inf")) for collector in self.collectors]
         self._sequence = 0
-        self._agent = {"version": wire.VERSION, "started_at": round(self.wall_clock(), 3)}
+        self._agent: Sample = {"version": wire.VERSION, "started_at": round(self.wall_clock(), 3)}
+        if self.previous is not None:
+            self._agent["previous"] = self.previous
 
     def run(self, stop: threading.Event) -> None:
         """Sample once a second, on a fixed beat, until told to stop."""

@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
+from monitoring_agent import goodbye
 from monitoring_agent import settings as agent_settings
 from monitoring_agent.access import Access
 from monitoring_agent.app import Service, create_app
+from monitoring_agent.host import Host
 from monitoring_agent.settings import Settings
 from monitoring_agent.shared import address, journal, wire
 from monitoring_agent.shared.env import BadSettings
@@ -67,6 +70,9 @@ class AgentApplication(BaseApplication):  # type: ignore[misc]
         self.settings = settings
         self.service = Service(Access(settings.allow, settings.token))
         self.heartbeat = Heartbeat()
+        state = os.environ.get("STATE_DIRECTORY")  # systemd made it for the unit (systemd.exec(5))
+        self._state = Path(state) if state else None
+        self._boot_id = (Host().read_if_there("/proc/sys/kernel/random/boot_id") or "").strip()
         super().__init__()
 
     def load_config(self) -> None:
@@ -96,6 +102,25 @@ class AgentApplication(BaseApplication):  # type: ignore[misc]
     def load(self) -> Any:
         """The WSGI application, made in the arbiter and inherited by the worker."""
         return create_app(self.service, self.settings.health_path, self.settings.metrics_path)
+
+    def begin_life(self) -> None:
+        """Find out how the life before ended; where there is a directory to keep such things in."""
+        if self._state is None:
+            return
+        try:
+            self.service.previous = goodbye.begin(self._state, self._boot_id)
+        except OSError as error:
+            log.warning("whether this is a planned restart cannot be kept in %s: %s", self._state, error)
+            self._state = None
+
+    def leave_word(self) -> None:
+        """Say why this life ends, for the next one to tell."""
+        if self._state is None:
+            return
+        try:
+            log.info("stopped: %s", goodbye.end(self._state, self._boot_id, time.time()).replace("_", " "))
+        except OSError as error:
+            log.warning("no word could be left in %s: %s", self._state, error)
 
     def take(self, settings: Settings) -> bool:
         """Make these the settings in force. Returns whether they need a new worker."""
@@ -148,6 +173,7 @@ class AgentArbiter(Arbiter):  # type: ignore[misc]
     def handle_term(self) -> None:
         """SIGTERM."""
         self._notifier.stopping()
+        self.app.leave_word()
         super().handle_term()
 
     def reload(self) -> None:
@@ -221,7 +247,9 @@ def main() -> int:
         return EX_UNAVAILABLE
     notifier = Notifier()
     os.environ.pop("PORT", None)  # gunicorn would listen there instead
-    AgentArbiter(AgentApplication(arguments.config, settings), notifier).run()
+    application = AgentApplication(arguments.config, settings)
+    application.begin_life()
+    AgentArbiter(application, notifier).run()
     return 0
 
 

@@ -62,7 +62,7 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Start sampling, then serve until told to end."""
         # A signal writes to this pipe: with it in the loop, a stop or a reload does not wait for the next turn.
         self.poller.register(self.PIPE[0], selectors.EVENT_READ, self._drain)
-        self._service.sampler = Sampler(collectors(), Host())
+        self._service.sampler = Sampler(collectors(), Host(), previous=self._service.previous)
         thread = threading.Thread(target=self._service.sampler.run, args=(self._stop,), name="sampler", daemon=True)
         thread.start()
         super().run()

@@ -348,3 +348,25 @@ def test_metrics_for_prometheus_want_the_token_too(shared_agent: AgentDaemon) ->
     status, headers, body = shared_agent.get("/metrics")
     assert (status, headers["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
     assert b"\nnode_load1 " in body
+
+
+def test_a_stop_is_remembered_as_planned_and_a_kill_as_a_crash(agent: AgentDaemon) -> None:
+    assert "previous" not in agent.report()["agent"]
+    agent.stop()
+    assert agent.said("stopped: service stopped")
+    agent.notifications.clear()
+    agent.start().wait_ready()
+    previous = agent.report()["agent"]["previous"]
+    assert (previous["end"], time.time() - previous["ended_at"] < 20) == ("service_stopped", True)
+    assert json.loads(agent.get("/healthcheck")[2])["previous"] == previous
+    os.kill(agent.process.pid, signal.SIGKILL)
+    agent.wait()
+    wait_for(lambda: not is_listening(agent.port))
+    agent.notifications.clear()
+    agent.start().wait_ready()
+    assert agent.report()["agent"]["previous"] == {"end": "agent_crashed"}
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0

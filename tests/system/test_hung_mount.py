@@ -83,7 +83,7 @@ def test_a_hung_mount_is_told_while_everything_else_goes_on_and_recovers_alone(
     before = threads(agent)
 
     mount.server.send_signal(signal.SIGSTOP)
-    hung = wait_for(
+    hung: Any = wait_for(
         lambda: seen(agent, mount) if seen(agent, mount).get("state") == "hung" else None, TWO_LOOKS_SECONDS
     )
     assert hung["hung_seconds"] >= 2

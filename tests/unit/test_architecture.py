@@ -25,6 +25,7 @@ LAYERS = {
     "monitoring_agent.access": 2,
     "monitoring_agent.metric": 2,
     "monitoring_agent.recall": 2,
+    "monitoring_agent.goodbye": 2,
     "monitoring_agent.collectors.probes": 2,
     "monitoring_agent.collectors.facts": 3,
     "monitoring_agent.collectors.*": 4,
