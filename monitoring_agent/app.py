@@ -105,7 +105,7 @@ def _reports_since(service: Service, text: str) -> bytes:
     assert newest is not None
     assert oldest is not None
     known = oldest - 1 <= since <= newest.sequence
-    bodies = recall.since(since if known else 0, wire.MAX_BODY_BYTES - MAX_ENVELOPE_BYTES)
+    bodies = recall.since(since if known else 0, wire.MAX_REPORTS_BYTES - MAX_ENVELOPE_BYTES)
     last = (since if known else oldest - 1) + len(bodies)
     head = {
         "schema": wire.SCHEMA,

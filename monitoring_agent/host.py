@@ -17,8 +17,10 @@ class Host:
         """Where the machine's file `name` (absolute) is."""
         return self._root + name
 
-    def read(self, name: str) -> str:
+    def read(self, name: str, errors: str = "replace") -> str:
         """The whole text of a file of /proc or /sys; bytes that are not UTF-8 are replaced. Raises OSError.
+
+        With `surrogateescape` for `errors` they are kept, for names that have to be found again.
 
         Plain system calls: these small files are read every second, and a buffered file object costs more
         than the kernel takes to write the text.
@@ -30,7 +32,7 @@ class Host:
                 parts.append(part)
         finally:
             os.close(descriptor)
-        return b"".join(parts).decode("utf-8", "replace")
+        return b"".join(parts).decode("utf-8", errors)
 
     def read_if_there(self, name: str) -> str | None:
         """The text of a file that this kernel may not have, or None."""

@@ -74,10 +74,7 @@ class Sampler:
             # Half a beat of slack: a collector with a period of one second is due at every beat.
             slot.due = now + slot.collector.period_seconds - INTERVAL_SECONDS / 2
             if slot.collector.may_block:
-                slot.running = threading.Thread(
-                    target=self._collect_apart, args=(slot,), name=slot.collector.name, daemon=True
-                )
-                slot.running.start()
+                self._start_apart(slot)
             else:
                 self._collect(slot)
         self._sequence += 1
@@ -92,6 +89,16 @@ class Sampler:
         """What became of the last run of each collector."""
         now = self.clock()
         return {slot.collector.name: _health(slot.outcome, now) for slot in self._slots if slot.outcome is not None}
+
+    def _start_apart(self, slot: _Slot) -> None:
+        thread = threading.Thread(target=self._collect_apart, args=(slot,), name=slot.collector.name, daemon=True)
+        slot.running = thread
+        try:
+            thread.start()
+        except RuntimeError as error:  # no more threads allowed: this one has to wait, the others go on
+            slot.running = None
+            slot.due = self.clock() + RETRY_SECONDS
+            log.warning("collector %s could not be started: %s", slot.collector.name, error)
 
     def _collect_apart(self, slot: _Slot) -> None:
         self._collect(slot)
@@ -135,7 +142,14 @@ class Sampler:
                 report[name] = outcome.sample
             health[name] = _health(outcome, now)
         report["collectors"] = health
-        return wire.encode(report)
+        body = wire.encode(report)
+        while len(body) > wire.MAX_BODY_BYTES:
+            # Nobody would read it. The largest part goes, and says so.
+            largest = max((name for name in health if name in report), key=lambda name: len(wire.encode(report[name])))
+            del report[largest]
+            health[largest] |= {"ok": False, "error": "its sample is too large for a report"}
+            body = wire.encode(report)
+        return body
 
 
 def _health(outcome: _Outcome, now: float) -> Sample:

@@ -1,6 +1,8 @@
 """The agent's command: gunicorn with our settings, our worker, and an honest word to systemd."""
 
 import argparse
+import contextlib
+import errno
 import gc
 import logging
 import mmap
@@ -16,6 +18,7 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
+from gunicorn.sock import close_sockets, create_sockets
 
 from monitoring_agent import goodbye
 from monitoring_agent import settings as agent_settings
@@ -35,6 +38,7 @@ EX_UNAVAILABLE = 69  # sysexits.h
 THREADS = 8
 WORKER_TIMEOUT_SECONDS = 10
 KEEP_ALIVE_SECONDS = 75
+GRACE_SECONDS = 2
 
 
 class Heartbeat:
@@ -83,7 +87,9 @@ class AgentApplication(BaseApplication):  # type: ignore[misc]
             "workers": 1,
             "threads": THREADS,
             "timeout": WORKER_TIMEOUT_SECONDS,
-            "graceful_timeout": 2,
+            "graceful_timeout": GRACE_SECONDS,
+            # The worker has a limit of its own; gunicorn 20.1 and 23 would go round in circles at theirs.
+            "worker_connections": 100_000,
             "keepalive": KEEP_ALIVE_SECONDS,
             "preload_app": True,
             "worker_tmp_dir": "/dev/shm",
@@ -122,22 +128,15 @@ class AgentApplication(BaseApplication):  # type: ignore[misc]
         except OSError as error:
             log.warning("no word could be left in %s: %s", self._state, error)
 
-    def take(self, settings: Settings) -> bool:
-        """Make these the settings in force. Returns whether they need a new worker."""
-        before, self.settings = self.settings, settings
+    def take(self, settings: Settings) -> None:
+        """Make these the settings in force."""
+        self.settings = settings
         self.service.access = Access(settings.allow, settings.token)
-        log.parent.setLevel(settings.log_level.upper()) if log.parent else None
-        needs_worker = (settings.listen, settings.health_path, settings.metrics_path) != (
-            before.listen,
-            before.health_path,
-            before.metrics_path,
-        )
-        if needs_worker:
-            self.callable = None  # BaseApplication keeps the old one otherwise
-        return needs_worker
+        logging.getLogger().setLevel(settings.log_level.upper())
+        self.callable = None  # the application with its paths is made anew
 
-    def renew_access(self) -> None:
-        """In the worker, on a reload that needs no new one: take allow-list, token and log level from the file."""
+    def renew(self) -> None:
+        """In the worker, on a reload that needs no new one: take everything but AGENT_LISTEN from the file."""
         try:
             self.take(agent_settings.load(self.config))
         except BadSettings as error:
@@ -151,19 +150,25 @@ class AgentArbiter(Arbiter):  # type: ignore[misc]
         super().__init__(app)
         self._notifier = notifier
         self._beats = 0
+        self._beaten = time.monotonic()
         self._ready = False
 
     def murder_workers(self) -> None:
-        """Called by gunicorn once a second."""
-        super().murder_workers()
-        beats = self.app.heartbeat.count
-        if beats == self._beats:
-            return
-        self._beats = beats
-        if not self._ready:
-            self._ready = True
-            self._announce()
-        self._notifier.alive()
+        """Called by gunicorn once a second: look whether the worker's heart beats.
+
+        gunicorn 20.1 itself would compare wall clocks, and kill a good worker when the clock is set.
+        """
+        beats, now = self.app.heartbeat.count, time.monotonic()
+        if beats != self._beats:
+            self._beats, self._beaten = beats, now
+            if not self._ready:
+                self._ready = True
+                self._announce()
+            self._notifier.alive()
+        elif now - self._beaten > WORKER_TIMEOUT_SECONDS and self.WORKERS:
+            log.error("the worker gives no sign of life; it is replaced")
+            self._beaten = now
+            self.kill_workers(signal.SIGKILL)
 
     def _announce(self) -> None:
         where = ", ".join(self.app.cfg.settings["bind"].get())
@@ -177,45 +182,84 @@ class AgentArbiter(Arbiter):  # type: ignore[misc]
         super().handle_term()
 
     def reload(self) -> None:
-        """SIGHUP: take the new settings if they are right, with a new worker only where one is needed."""
+        """SIGHUP: take the new settings if they are right. Only another AGENT_LISTEN needs a new worker."""
         self._notifier.reloading()
         try:
             settings = agent_settings.load(self.app.config)
-            unbindable(settings, already=self.app.settings)
+            if settings.listen != self.app.settings.listen:
+                self._listen_elsewhere(settings)
+            else:
+                self.app.take(settings)
+                self.kill_workers(signal.SIGUSR1)
         except BadSettings as error:
             for mistake in error.mistakes:
                 log.error("not reloaded: %s", mistake)
         else:
-            if self.app.take(settings):
-                super().reload()
-            else:
-                self.kill_workers(signal.SIGUSR1)
             log.info("settings reloaded")
         self._announce()
 
+    def _listen_elsewhere(self, settings: Settings) -> None:
+        """Change the sockets. Raises BadSettings if the new ones cannot be had; then the old ones are back.
+
+        An address that is kept, or covers one that was, is free only when the worker that has it is gone.
+        """
+        before = self.app.settings
+        unbindable(settings, besides=before)
+        self._end_workers()
+        close_sockets(self.LISTENERS)
+        try:
+            unbindable(settings)
+            self.app.take(settings)
+        except BadSettings:
+            self.app.take(before)
+            raise
+        finally:
+            self.app.reload()
+            self.setup(self.app)
+            self.LISTENERS: list[Any] = create_sockets(self.cfg, self.log)
+            self.manage_workers()
+
+    def _end_workers(self) -> None:
+        self.num_workers = 0
+        self.kill_workers(signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while self.WORKERS and time.monotonic() < deadline:
+            time.sleep(0.05)
+            self.reap_workers()
+        self.kill_workers(signal.SIGKILL)
+        while self.WORKERS and time.monotonic() < deadline + GRACE_SECONDS:
+            time.sleep(0.05)
+            self.reap_workers()
+
     def spawn_worker(self) -> Any:
-        """Fork. What is in memory by now stays shared: the collector would touch, and so copy, every page."""
+        """Fork a worker, which has its time to begin.
+
+        What is in memory by now stays shared: the garbage collector would touch, and so copy, every page.
+        """
+        self._beaten = time.monotonic()
         gc.collect()
         gc.freeze()
         return super().spawn_worker()
 
 
-def unbindable(settings: Settings, already: Settings | None = None) -> None:
-    """Raise BadSettings if one of the listen addresses cannot be had, unless the agent has it `already`."""
+def unbindable(settings: Settings, besides: Settings | None = None) -> None:
+    """Raise BadSettings if the listen addresses cannot be had together. Ports that `besides` has are not tried."""
     mistakes = []
-    for at in settings.listen:
-        if already and at in already.listen:
-            continue
-        family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    taken = {at.port for at in besides.listen} if besides else set()
+    with contextlib.ExitStack() as kept:
+        for at in settings.listen:
+            if at.port in taken:
+                continue
             try:
+                probe = socket.socket(socket.AF_INET6 if ":" in at.host else socket.AF_INET, socket.SOCK_STREAM)
+                kept.enter_context(probe)
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((at.host, at.port or 0))
                 probe.listen()
             except OSError as error:
                 name = address.join(at.host, at.port or 0)
                 remedy = f"see who has it with: ss -ltnp 'sport = :{at.port}'"
-                if error.errno == 99:
+                if error.errno == errno.EADDRNOTAVAIL:
                     remedy = "no interface of this machine has the address"
                 mistakes.append(f"AGENT_LISTEN: {name} cannot be listened at: {error.strerror}; {remedy}")
     if mistakes:

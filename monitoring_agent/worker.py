@@ -6,16 +6,19 @@ whole, everything has a deadline, and the sign of life stops when sampling stops
 """
 
 import contextlib
-import errno
+import logging
 import os
+import re
 import selectors
 import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from monitoring_agent.app import Service
@@ -24,13 +27,19 @@ from monitoring_agent.host import Host
 from monitoring_agent.sampler import Sampler
 from monitoring_agent.shared import wire
 
+log = logging.getLogger(__name__)
+
 # The head of a request must be there, and then the request be done, each within this time.
 PATIENCE_SECONDS = 5.0
 # A larger head is refused; gunicorn's own limits are per line.
 MAX_HEAD_BYTES = 16 * 1024
-# Without a sample, or with a thread held, for this long the worker stops its sign of life, and gunicorn replaces it.
+# Without a sample, or with a thread held, for this long the worker stops its sign of life, and is replaced.
 STUCK_SECONDS = 20.0
 MAX_REFUSED = 64
+# Well below the 1024 descriptors that a service has by default.
+MAX_CONNECTIONS = 512
+
+_HAS_BODY = re.compile(rb"\r\n(?:transfer-encoding[ \t]*:|content-length[ \t]*:[ \t]*0*[^0\s])", re.I)
 
 
 def _refusal(status: str, reason: str) -> bytes:
@@ -40,6 +49,10 @@ def _refusal(status: str, reason: str) -> bytes:
 
 
 FORBIDDEN = _refusal("403 Forbidden", "this address is not in the agent's AGENT_ALLOW")
+BAD_REQUEST = _refusal("400 Bad Request", "this is not an HTTP request")
+NO_BODY = _refusal("400 Bad Request", "one request at a time, and without a body")
+LINE_TOO_LARGE = _refusal("414 URI Too Long", "the request line is too long")
+INTERNAL_ERROR = _refusal("500 Internal Server Error", "the agent failed to answer; its journal says why")
 HEAD_TOO_LARGE = _refusal("431 Request Header Fields Too Large", f"the head is larger than {MAX_HEAD_BYTES} bytes")
 
 
@@ -49,7 +62,8 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._waiting: dict[TConn, float] = {}  # for the head of a request: connection to its deadline
-        self._serving: dict[TConn, float] = {}  # in a thread: connection to its deadline
+        self._seen: dict[TConn, int] = {}  # how much of that head was there already
+        self._serving: dict[TConn, float] = {}  # given to the threads: connection to its deadline
         self._refused: deque[socket.socket] = deque()
         self._wants_settings = False
         self._stop = threading.Event()
@@ -62,9 +76,9 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Start sampling, then serve until told to end."""
         # A signal writes to this pipe: with it in the loop, a stop or a reload does not wait for the next turn.
         self.poller.register(self.PIPE[0], selectors.EVENT_READ, self._drain)
-        self._service.sampler = Sampler(collectors(), Host(), previous=self._service.previous)
-        thread = threading.Thread(target=self._service.sampler.run, args=(self._stop,), name="sampler", daemon=True)
-        thread.start()
+        sampler = Sampler(collectors(), Host(), previous=self._service.previous)
+        self._service.sampler = sampler
+        threading.Thread(target=sampler.run, args=(self._stop,), name="sampler", daemon=True).start()
         super().run()
         self._stop.set()
 
@@ -80,34 +94,25 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Once a turn of gunicorn's loop: keep the house, and give the sign of life if it is deserved."""
         if self._wants_settings:
             self._wants_settings = False
-            self.app.renew_access()
+            self.app.renew()
+            self.wsgi = self.app.wsgi()
         now = time.monotonic()
-        self._end_overdue(now if self.alive else float("inf"), now)
-        if self._is_stuck(now):
-            return
-        super().notify()
-        if self._service.newest() is not None:
+        self._end_overdue(now)
+        newest = self._service.newest()
+        if newest is not None and not is_stuck(newest.sampled, self._serving.values(), now):
             self.app.heartbeat.beat()
 
-    def _is_stuck(self, now: float) -> bool:
-        newest = self._service.newest()
-        if newest is not None and now - newest.sampled > STUCK_SECONDS:
-            return True
-        return any(now - deadline > STUCK_SECONDS for deadline in list(self._serving.values()))
-
-    def _end_overdue(self, idle_until: float, now: float) -> None:
+    def _end_overdue(self, now: float) -> None:
         for conn, deadline in list(self._waiting.items()):
-            if idle_until > deadline:
-                self._forget(conn)
-                self.nr_conns -= 1
-                conn.close()
+            if now > deadline or not self.alive:
+                self._drop(conn)
         if not self.alive:
             # gunicorn 27 would let idle connections linger, and the stop would take as long.
             for conn in getattr(self, "keepalived_conns", ()):
                 conn.timeout = now
         for conn, deadline in list(self._serving.items()):
             if now > deadline:
-                # The thread that waits for this client wakes up with an end of file, and closes the connection.
+                # The thread that waits for this client, or comes to it, finds an end of file, and closes it.
                 with contextlib.suppress(OSError):
                     conn.sock.shutdown(socket.SHUT_RDWR)
         while self._refused:
@@ -118,14 +123,17 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         listener = args[-1]
         try:
             sock, client = listener.accept()
-        except OSError as error:
-            if error.errno in {errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK}:
-                return
-            raise
+        except OSError:
+            return  # gone again, or no descriptor left: the next turn tries again
         sock.setblocking(False)
         if not self._service.access.allows(client[0]):
             self._refuse(sock, FORBIDDEN)
             return
+        if self.nr_conns >= MAX_CONNECTIONS:
+            if not self._waiting:
+                sock.close()
+                return
+            self._drop(next(iter(self._waiting)))  # the one that has been silent for longest
         conn = TConn(self.cfg, sock, client, listener.getsockname())
         self.nr_conns += 1
         self.enqueue_req(conn)
@@ -136,8 +144,12 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         The head is only looked at: the bytes stay in the socket. Over TLS there is nothing to see, and the deadline
         of the request has to do.
         """
-        if self.cfg.is_ssl or _has_buffered(conn):
-            super().enqueue_req(conn)
+        if self.cfg.is_ssl:
+            self._hand_over(conn)
+        elif _has_buffered(conn):
+            # A second request came before the first was answered. Nobody who means well does that.
+            self.nr_conns -= 1
+            conn.close()
         else:
             self._look_at_head(conn, conn.sock)
 
@@ -146,27 +158,35 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         try:
             head = sock.recv(MAX_HEAD_BYTES, socket.MSG_PEEK)
         except BlockingIOError:
-            head, is_there = b"", False
+            self._wait_for_more(conn, sock, 0)
+            return
         except OSError:
-            head, is_there = b"", True  # whoever reads it finds out
-        else:
-            is_there = not head or b"\r\n\r\n" in head
-        too_large = len(head) == MAX_HEAD_BYTES and not is_there
-        if not is_there and not too_large:
-            # Be woken for more bytes than those that were already seen (SO_RCVLOWAT in socket(7)).
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, len(head) + 1)
-            if conn not in self._waiting:
-                self._waiting[conn] = time.monotonic() + PATIENCE_SECONDS
-                self.poller.register(sock, selectors.EVENT_READ, partial(self._look_at_head, conn))
+            head = b""
+        if b"\r\n\r\n" not in head and self._seen.get(conn, 0) < len(head) < MAX_HEAD_BYTES:
+            self._wait_for_more(conn, sock, len(head))
             return
         if conn in self._waiting:
             self._forget(conn)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-        if too_large:
-            self.nr_conns -= 1
-            self._refuse(sock, HEAD_TOO_LARGE)
-        else:
-            super().enqueue_req(conn)
+        refusal = _refusal_of(head)
+        if refusal is None:
+            self._hand_over(conn)
+            return
+        self.nr_conns -= 1
+        self._refuse(sock, refusal)
+
+    def _wait_for_more(self, conn: TConn, sock: socket.socket, seen: int) -> None:
+        # Be woken for more bytes than those that were already seen, or for the end (SO_RCVLOWAT in socket(7)).
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, seen + 1)
+        self._seen[conn] = seen
+        if conn not in self._waiting:
+            self._waiting[conn] = time.monotonic() + PATIENCE_SECONDS
+            self.poller.register(sock, selectors.EVENT_READ, partial(self._look_at_head, conn))
+
+    def _hand_over(self, conn: TConn) -> None:
+        # The time in the queue for a thread counts too.
+        self._serving[conn] = time.monotonic() + PATIENCE_SECONDS
+        super().enqueue_req(conn)
 
     def _refuse(self, sock: socket.socket, answer: bytes) -> None:
         """Answer without reading a byte. The socket is closed a turn later, so that the answer arrives first."""
@@ -177,17 +197,51 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if len(self._refused) > MAX_REFUSED:
             self._refused.popleft().close()
 
+    def _drop(self, conn: TConn) -> None:
+        self._forget(conn)
+        self.nr_conns -= 1
+        conn.close()
+
     def _forget(self, conn: TConn) -> None:
         del self._waiting[conn]
+        self._seen.pop(conn, None)
         self.poller.unregister(conn.sock)
 
     def handle(self, conn: TConn) -> Any:
-        """In a thread of the pool: one request, with its deadline."""
-        self._serving[conn] = time.monotonic() + PATIENCE_SECONDS
+        """In a thread of the pool: one request."""
         try:
             return super().handle(conn)
         finally:
-            del self._serving[conn]
+            self._serving.pop(conn, None)
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
+        """What gunicorn would answer with HTML, and log: nonsense from a client is no news."""
+        answer = INTERNAL_ERROR
+        if isinstance(exc, LimitRequestLine):
+            answer = LINE_TOO_LARGE
+        elif isinstance(exc, LimitRequestHeaders):
+            answer = HEAD_TOO_LARGE
+        elif isinstance(exc, ParseException):
+            answer = BAD_REQUEST
+        else:
+            log.error("a request failed", exc_info=exc)
+        with contextlib.suppress(OSError):
+            client.sendall(answer)
+
+
+def is_stuck(sampled: float, deadlines: Iterable[float], now: float) -> bool:
+    """Whether sampling has stopped, or a thread is held long after the deadline of its request."""
+    return now - sampled > STUCK_SECONDS or any(now - deadline > STUCK_SECONDS for deadline in list(deadlines))
+
+
+def _refusal_of(head: bytes) -> bytes | None:
+    """Why this head is not served, or None. An empty one is an end of file, which gunicorn deals with."""
+    start, end, rest = head.partition(b"\r\n\r\n")
+    if not end:
+        return HEAD_TOO_LARGE if len(head) == MAX_HEAD_BYTES else None
+    if rest or _HAS_BODY.search(start):
+        return NO_BODY
+    return None
 
 
 def _has_buffered(conn: TConn) -> bool:

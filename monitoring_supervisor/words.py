@@ -4,7 +4,11 @@ import time
 from typing import Any
 
 from monitoring_agent.shared import wire
+from monitoring_agent.shared.journal import printable
 from monitoring_supervisor.model import Move, Reason
+
+# No load, and no share, is this large; and a float cannot be much larger.
+BEYOND = 1e15
 
 
 def announcement(move: Move) -> str | None:
@@ -62,7 +66,7 @@ def _last_seen(report: bytes | None) -> str:
         used = {path: _number(filesystems, path, "used_percent") for path in filesystems}
         full = max(((percent, path) for path, percent in used.items() if percent is not None), default=None)
         if full is not None:
-            parts.append(f"disk {full[1]} {full[0]:.0f} %")
+            parts.append(f"disk {printable(full[1], 60)} {full[0]:.0f} %")
     return f"; last seen with {', '.join(parts)}" if parts else ""
 
 
@@ -71,4 +75,5 @@ def _number(document: dict[str, Any], *path: str) -> float | None:
     value: Any = document
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
-    return value if isinstance(value, int | float) else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and -BEYOND < value < BEYOND else None

@@ -75,7 +75,7 @@ class Filesystems:
         """
         if self._prober is None:
             self._prober = Prober(lambda point: os.statvfs(host.path(point)), self._deadline_seconds)
-        mounts = {mount.point: mount for mount in parse(host.read("/proc/self/mountinfo"))}
+        mounts = {mount.point: mount for mount in parse(host.read("/proc/self/mountinfo", "surrogateescape"))}
         outcomes = self._prober.ask(list(mounts))
         # Names can be any bytes; in a report they are text that a terminal can show.
         return {printable(_text(point)): _describe(mount, outcomes[point]) for point, mount in mounts.items()}

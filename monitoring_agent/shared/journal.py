@@ -10,8 +10,14 @@ _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ER
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if code != 0x0A}
 
 
-def printable(text: str) -> str:
-    """The text on one line, with control characters escaped: names from outside can be any bytes."""
+# journald splits a longer line, and what was in the middle of it would begin another one.
+MAX_LINE_LETTERS = 4000
+
+
+def printable(text: str, letters: int = MAX_LINE_LETTERS) -> str:
+    """The text on one line and not too long, with control characters escaped: names from outside can be any bytes."""
+    if len(text) > letters:
+        text = text[:letters] + "…"
     return text.replace("\n", "\\n").translate(_ESCAPES)
 
 

@@ -7,7 +7,11 @@ VERSION = "0.1.0"
 SCHEMA = 1
 
 # Both daemons must agree on this limit: an agent never says more, a supervisor never reads more.
-MAX_BODY_BYTES = 4 * 1024 * 1024
+MAX_BODY_BYTES = 1024 * 1024
+# The same for many reports at once, of which there may be more than there is room for.
+MAX_REPORTS_BYTES = 4 * 1024 * 1024
+# Taking apart a document of this many objects and lists takes a hundredth of a second; a report has some hundred.
+MAX_PARTS = 20_000
 # Readers of JSON give up at depths between some hundred and some thousand; a report goes a handful deep.
 MAX_DEPTH = 64
 
@@ -34,6 +38,10 @@ def decode(body: bytes) -> dict[str, Any]:
     Raises NotJson for anything else: wrong encoding, broken JSON, NaN, nesting deeper than MAX_DEPTH, or a
     document that is not an object.
     """
+    # Counting the brackets is much cheaper than looking how they nest, and mostly enough.
+    parts = body.count(b"{") + body.count(b"[")
+    if parts > MAX_PARTS:
+        raise NotJson(f"more than {MAX_PARTS} objects and lists")
     try:
         document = _decoder.decode(body.decode("utf-8"))
     except NotJson:
@@ -44,8 +52,7 @@ def decode(body: bytes) -> dict[str, Any]:
         raise NotJson(f"not JSON: {error}") from None
     if not isinstance(document, dict):
         raise NotJson(f"a JSON {type(document).__name__}, not an object")
-    # Counting the brackets is much cheaper than looking how they nest, and mostly enough.
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper(document, MAX_DEPTH):
+    if parts > MAX_DEPTH and _is_deeper(document, MAX_DEPTH):
         raise NotJson("nested too deeply")
     return document
 

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import time
@@ -15,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from monitoring_agent.collectors.registry import collectors
+from monitoring_agent.shared import address
 from tests.integration.conftest import MakeAgent
-from tests.integration.daemons import TOKEN, AgentDaemon, wait_for
+from tests.integration.daemons import TOKEN, AgentDaemon, free_port, wait_for
 
 
 @pytest.fixture
@@ -39,11 +41,11 @@ def shared_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentDaem
 
 
 def test_a_report_has_the_contract_s_keys_and_every_collector(shared_agent: AgentDaemon) -> None:
-    wait_for(lambda: "filesystems" in shared_agent.report())
+    names = {collector.name for collector in collectors()}
+    wait_for(lambda: set(shared_agent.report()["collectors"]) == names, 60)
     report = shared_agent.report()
     assert report["schema"] == 1
     assert abs(report["collected_at"] - time.time()) < 3
-    assert set(report["collectors"]) == {collector.name for collector in collectors()}
     for name, health in report["collectors"].items():
         assert health["ok"], (name, health)
         assert {"age_seconds", "duration_seconds"} <= set(health)
@@ -194,6 +196,89 @@ def test_half_a_request_on_a_kept_connection_holds_no_thread(agent: AgentDaemon)
         connection.close()
 
 
+def cpu_seconds(pid: int) -> float:
+    columns = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(columns[11]) + int(columns[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_client_that_dies_in_the_middle_of_a_head_costs_nothing(agent: AgentDaemon) -> None:
+    dead = [socket.create_connection(("127.0.0.1", agent.port), 10) for _ in range(5)]
+    for sock in dead:
+        sock.sendall(b"GET /getmetrics HTTP/1.1\r\nHo")
+        sock.shutdown(socket.SHUT_WR)
+    before = cpu_seconds(agent.worker_pid())
+    time.sleep(2)
+    assert cpu_seconds(agent.worker_pid()) - before < 1
+    for sock in dead:
+        with contextlib.suppress(ConnectionResetError):
+            sock.recv(1000)
+        sock.close()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET /getmetrics HTTP/1.1\r\nHost: a\r\n\r\nGET /",
+        b"GET /getmetrics HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n",
+        b"POST /getmetrics HTTP/1.1\r\nHost: a\r\ntransfer-encoding : chunked\r\n\r\n",
+    ],
+)
+def test_a_body_or_a_second_request_behind_the_head_is_refused_and_holds_no_thread(
+    agent: AgentDaemon, said: bytes
+) -> None:
+    greedy = [socket.create_connection(("127.0.0.1", agent.port), 10) for _ in range(40)]
+    for sock in greedy:
+        sock.sendall(said)
+    started = time.monotonic()
+    assert agent.get("/getmetrics")[0] == 200
+    assert time.monotonic() - started < 1
+    for sock in greedy:
+        assert sock.recv(1000).startswith(b"HTTP/1.1 400 ")
+        sock.close()
+
+
+def test_a_second_request_that_comes_too_early_ends_the_connection_and_holds_no_thread(agent: AgentDaemon) -> None:
+    greedy = [socket.create_connection(("127.0.0.1", agent.port), 10) for _ in range(20)]
+    for sock in greedy:
+        sock.sendall(b"GET /healthcheck HTTP/1.1\r\nHost: a\r\n\r\n")
+        sock.sendall(b"G")
+    started = time.monotonic()
+    assert agent.get("/getmetrics")[0] == 200
+    assert time.monotonic() - started < 1
+    for sock in greedy:
+        sock.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [(b"nonsense\r\n\r\n", 400), (b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\n\r\n", 414), (b"GET / HTTP/9\r\n\r\n", 400)],
+)
+def test_what_is_no_request_is_refused_in_json_and_not_logged(
+    shared_agent: AgentDaemon, said: bytes, status: int
+) -> None:
+    lines = len(shared_agent.lines)
+    with socket.create_connection(("127.0.0.1", shared_agent.port), 10) as sock:
+        sock.sendall(said)
+        answer = sock.recv(4000)
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+    assert len(shared_agent.lines) == lines
+
+
+def test_a_thousand_silent_connections_do_not_keep_others_out(agent: AgentDaemon) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    silent = [socket.create_connection(("127.0.0.1", agent.port), 10) for _ in range(1100)]
+    started = time.monotonic()
+    assert agent.get("/getmetrics")[0] == 200
+    assert time.monotonic() - started < 2
+    worker = agent.worker_pid()
+    for sock in silent:
+        sock.close()
+    wait_for(lambda: agent.get("/getmetrics")[0] == 200)
+    assert agent.worker_pid() == worker
+    assert not agent.said("Traceback")
+
+
 def test_a_head_without_end_is_refused(agent: AgentDaemon) -> None:
     with socket.create_connection(("127.0.0.1", agent.port), 10) as sock:
         sock.sendall(b"GET /getmetrics HTTP/1.1\r\n" + b"X-Long: " + b"y" * 40_000)
@@ -233,11 +318,43 @@ def test_a_reload_takes_a_new_token_without_losing_a_sample_or_a_connection(agen
     assert reload == ["READY=1", "RELOADING=1", "READY=1"]
 
 
-def test_a_reload_takes_a_new_path(agent: AgentDaemon) -> None:
+def test_a_reload_takes_a_new_path_without_losing_a_sample(agent: AgentDaemon) -> None:
+    before = agent.report()["agent"]
     agent.configure(METRICSROOT="measurements")
     agent.signal(signal.SIGHUP)
     wait_for(lambda: agent.get("/measurements")[0] == 200)
     assert agent.get("/getmetrics")[0] == 404
+    assert json.loads(agent.get("/measurements")[2])["agent"] == before
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "::1"])
+def test_a_reload_takes_another_address_beside_the_one_it_has(agent: AgentDaemon, host: str) -> None:
+    port = free_port(host) if host == "127.0.0.2" else free_port()
+    agent.configure(AGENT_LISTEN=f"127.0.0.1:{agent.port},{address.join(host, port)}")
+    agent.signal(signal.SIGHUP)
+    wait_for(lambda: answers(host, port))
+    assert answers("127.0.0.1", agent.port)
+    agent.configure(AGENT_LISTEN=f"127.0.0.1:{agent.port}")
+    agent.signal(signal.SIGHUP)
+    wait_for(lambda: not answers(host, port))
+    wait_for(lambda: answers("127.0.0.1", agent.port))
+    assert agent.process.poll() is None
+
+
+def test_a_reload_takes_all_addresses_in_place_of_one(agent: AgentDaemon) -> None:
+    agent.configure(AGENT_LISTEN=f"0.0.0.0:{agent.port}")
+    agent.signal(signal.SIGHUP)
+    wait_for(lambda: answers("127.0.0.7", agent.port))
+    assert not agent.said("error")
+
+
+def answers(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), 2) as sock:
+            sock.sendall(b"GET /healthcheck HTTP/1.1\r\nHost: a\r\n\r\n")
+            return sock.recv(20).startswith(b"HTTP/1.1 200")
+    except OSError:
+        return False
 
 
 def test_a_reload_with_a_mistake_changes_nothing_and_says_so(agent: AgentDaemon) -> None:
@@ -266,6 +383,15 @@ def test_a_port_in_use_is_one_clear_line(agent: AgentDaemon, make_agent: MakeAge
     assert f"AGENT_LISTEN: {agent.name} cannot be listened at: Address already in use; see who has it with: ss" in (
         second.lines[0]
     )
+
+
+@pytest.mark.parametrize("second", ["0.0.0.0", "127.0.0.1"])
+def test_addresses_that_cannot_be_had_together_are_one_clear_line(make_agent: MakeAgent, second: str) -> None:
+    agent = make_agent()
+    agent.settings["AGENT_LISTEN"] = f"127.0.0.1:{agent.port},{second}:{agent.port}"
+    assert agent.start().wait() == 69
+    wait_for(lambda: agent.said(f"AGENT_LISTEN: {second}:{agent.port} cannot be listened at: Address already in use"))
+    assert len(agent.lines) == 1
 
 
 def test_an_address_of_another_machine_is_one_clear_line(make_agent: MakeAgent) -> None:

@@ -288,6 +288,14 @@ def test_names_of_filesystems_are_text_on_one_line(mounted: Path) -> None:
     assert sample["/"]["device"] == "/dev/vda1"
 
 
+def test_a_mount_whose_name_is_not_utf8_is_looked_at_all_the_same(mounted: Path) -> None:
+    os.mkdir(bytes(mounted) + b"/mnt/caf\xe9")
+    with (mounted / "proc/self/mountinfo").open("ab") as file:
+        file.write(b"70 28 0:70 / /mnt/caf\xe9 rw - ext4 /dev/caf\xe9 rw\n")
+    about = Filesystems().collect(Host(str(mounted)))["/mnt/caf\ufffd"]
+    assert (about["state"], about["device"]) == ("ok", "/dev/caf\ufffd")
+
+
 def test_a_filesystem_has_the_numbers_of_df(mounted: Path) -> None:
     about = Filesystems().collect(Host(str(mounted)))["/"]
     space = os.statvfs(mounted)

@@ -119,6 +119,17 @@ def test_a_broken_collector_is_data_and_costs_the_others_nothing(caplog: pytest.
     assert [record.getMessage() for record in caplog.records] == ["collector broken failed: ValueError: no such column"]
 
 
+def test_a_sample_that_is_too_large_for_a_report_is_left_out_and_says_so() -> None:
+    large = {str(number): "x" * 100 for number in range(20_000)}
+    fine = Counter()
+    sampler = make(Clock(), Collector("large", 1, lambda _host: large), Collector("fine", 1, fine.collect))
+    sampler.tick()
+    report = newest(sampler)
+    assert "large" not in report
+    assert report["collectors"]["large"]["error"] == "its sample is too large for a report"
+    assert report["fine"] == {"runs_total": 10}
+
+
 def test_what_runs_once_is_tried_again_until_it_works() -> None:
     clock = Clock()
     once = Counter()

@@ -17,6 +17,7 @@ BAD = {
     b'{"a": "\x01"}': "not JSON",
     b'{"a":' * 10_000 + b"1" + b"}" * 10_000: "nested too deeply",
     b'{"a":' + b"[" * 64 + b"]" * 64 + b"}": "nested too deeply",
+    b'{"a":[' + b"[]," * 30_000 + b"1]}": "more than 20000 objects and lists",
     b'{"a": ' + b"9" * 10_000 + b"}": "not JSON",
 }
 

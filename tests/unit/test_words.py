@@ -13,6 +13,7 @@ TARGET = Target("web-1:5000", "web-1", 5000)
 UP = Standing(State.UP, 1000.0)
 FAILURE = Failure(Kind.REFUSED, "connection refused, nothing listens at the port")
 DOWN = Standing(State.DOWN, 1005.0, failures=3, failure=FAILURE, failing_since=1003.0)
+HUGE = b'{"load":{"load_1m":1' + b"0" * 400 + b'},"memory":{"used_percent":1e999},"filesystems":{"/":{"used_percent":true}}}'
 REPORT = wire.encode(
     {
         "load": {"load_1m": 1.25},
@@ -37,9 +38,16 @@ def test_an_agent_that_goes_down_is_told_with_the_failure_and_its_last_state() -
     )
 
 
-@pytest.mark.parametrize("report", [None, b"{}", b'{"load": [1], "memory": 3, "filesystems": {"/": "x"}}'])
+@pytest.mark.parametrize("report", [None, b"{}", b'{"load": [1], "memory": 3, "filesystems": {"/": "x"}}', HUGE])
 def test_an_agent_whose_report_says_nothing_known_is_told_all_the_same(report: bytes | None) -> None:
     assert said(UP, DOWN, Reason.WENT_DOWN, report).endswith("blacklisted, health checks only")
+
+
+def test_a_name_from_the_agent_cannot_fill_the_journal() -> None:
+    report = wire.encode({"filesystems": {"/\n<0>" + "x" * 100_000: {"used_percent": 5}}})
+    line = said(UP, DOWN, Reason.WENT_DOWN, report)
+    assert len(line) < 400
+    assert "\n" not in line
 
 
 def test_an_agent_that_was_never_seen_is_not_one_that_went_away() -> None:
