@@ -72,6 +72,12 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _service(self) -> Service:
         return self.app.service  # type: ignore[no-any-return]
 
+    def init_process(self) -> None:
+        """In the new process, before anything else."""
+        # gunicorn 20.1 calls setuid(2) even for the user it already is, which the unit's sandbox forbids.
+        self.cfg.set("user", 0)
+        super().init_process()
+
     def run(self) -> None:
         """Start sampling, then serve until told to end."""
         # A signal writes to this pipe: with it in the loop, a stop or a reload does not wait for the next turn.

@@ -4,6 +4,8 @@ import argparse
 import asyncio
 import logging
 import os
+import resource
+import sys
 from pathlib import Path
 
 import uvloop
@@ -21,6 +23,8 @@ from monitoring_supervisor.store import snapshot
 log = logging.getLogger("monitoring_supervisor")
 
 EX_CANTCREAT = 73  # sysexits.h
+
+OWN_DESCRIPTORS = 64
 
 
 def main() -> int:
@@ -49,12 +53,36 @@ def main() -> int:
         return EX_CANTCREAT
 
 
+    _raise_descriptor_limit(len(watched))
+
     async def supervise() -> None:
         await Supervisor(arguments.config, settings, watched, known, Notifier()).run()
+        # At once: a name that is being looked up, or a file that is being read, in a thread must not hold up the end.
+        logging.shutdown()
+        os._exit(0)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(supervise())
     return 0
+
+
+def _raise_descriptor_limit(agents: int) -> None:
+    """Have as many file descriptors as allowed, and say if that is not enough: one an agent, and some of our own."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+        except (OSError, ValueError):
+            log.debug("the limit of file descriptors stays at %d", soft)  # the unit forbids it, and sets its own
+    needed = agents + OWN_DESCRIPTORS
+    if soft < needed:
+        log.warning(
+            "%d agents need %d file descriptors and only %d are allowed; set LimitNOFILE= of the unit, or ulimit -n",
+            agents,
+            needed,
+            soft,
+        )
 
 
 def _read_back(path: Path) -> dict[str, Agent]:
@@ -67,12 +95,5 @@ def _read_back(path: Path) -> dict[str, Agent]:
         return {}
 
 
-def command() -> None:
-    """The entry point. Ends at once: a name that is being looked up in a thread must not hold up the end."""
-    code = main()
-    logging.shutdown()
-    os._exit(code)
-
-
 if __name__ == "__main__":
-    command()
+    sys.exit(main())

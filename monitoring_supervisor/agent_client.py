@@ -15,10 +15,15 @@ import httptools
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.journal import printable
 from monitoring_supervisor.model import Failure, Kind, Question, Scrape, Target
+from monitoring_supervisor.resolver import Resolver
+
+# Descriptors, buffers or memory of our own machine are used up.
+OUR_OWN_WANT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 
 MAX_HEAD_BYTES = 64 * 1024
 # Everything of one answer: the body, and what a hostile agent puts around it.
 MAX_ANSWER_BYTES = wire.MAX_BODY_BYTES + MAX_HEAD_BYTES
+TOO_LARGE = f"the answer is larger than {MAX_ANSWER_BYTES} bytes, or its head than {MAX_HEAD_BYTES}"
 
 
 class _Connection(asyncio.Protocol):
@@ -37,6 +42,7 @@ class _Connection(asyncio.Protocol):
         self._in_head = True
         self._complete = False
         self._keep = False
+        self._status = 0
         self.received = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -50,14 +56,17 @@ class _Connection(asyncio.Protocol):
         self.received += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            self._client.failed(self, Kind.NOT_A_REPORT, f"the answer is not HTTP: {printable(str(error))[:200]}")
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if self._in_head and self.received > MAX_HEAD_BYTES:  # older parsers have a limit of their own
+                self._client.failed(self, Kind.TOO_LARGE, TOO_LARGE)
+            else:
+                self._client.failed(self, Kind.NOT_A_REPORT, f"the answer is not HTTP: {printable(str(error), 200)}")
             return
         if self._complete:
             self.answered = True
-            self._client.complete(self, self._parser.get_status_code(), b"".join(self._body), self._keep)
+            self._client.complete(self, self._status, b"".join(self._body), self._keep)
         elif self.received > MAX_ANSWER_BYTES or (self._in_head and self.received > MAX_HEAD_BYTES):
-            self._client.failed(self, Kind.TOO_LARGE, f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+            self._client.failed(self, Kind.TOO_LARGE, TOO_LARGE)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._client.lost(self)
@@ -80,7 +89,8 @@ class _Connection(asyncio.Protocol):
         """Called by httptools; an interim answer (RFC 9110, 1xx) is followed by the real one."""
         if self._complete:
             return
-        if self._parser.get_status_code() >= 200:
+        self._status = self._parser.get_status_code()
+        if self._status >= 200:
             self._complete = True
             # Here and not later: behind the message the parser has already forgotten what its headers said.
             self._keep = self._parser.should_keep_alive()
@@ -92,8 +102,12 @@ class _Connection(asyncio.Protocol):
 class AgentClient:
     """Asks one agent. Every `ask` is followed by exactly one call of `hear`, sooner or later, unless closed."""
 
-    def __init__(self, target: Target, hear: Callable[[Scrape], None], tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, target: Target, hear: Callable[[Scrape], None], resolver: Resolver, tls: ssl.SSLContext | None
+    ) -> None:
         self._target = target
+        self._resolver = resolver
+        self._resolving = False
         self._hear = hear
         self._tls = tls if target.tls else None
         self._connection: _Connection | None = None
@@ -117,7 +131,9 @@ class AgentClient:
 
     def give_up(self) -> None:
         """The time for the question is over."""
-        if self._connecting is not None:
+        if self._resolving:
+            self._fail(Kind.NAME_NOT_FOUND, "no answer about the name within the time limit")
+        elif self._connecting is not None:
             self._fail(Kind.TIMEOUT_CONNECT, "no connection within the time limit")
         else:
             received = self._connection.received if self._connection else 0
@@ -133,22 +149,41 @@ class AgentClient:
         self._connecting = asyncio.get_running_loop().create_task(self._open())
 
     async def _open(self) -> None:
-        loop = asyncio.get_running_loop()
         target = self._target
-        server_name = target.host if self._tls else None
+        self._resolving = True
         try:
-            await loop.create_connection(
-                lambda: _Connection(self), target.host, target.port, ssl=self._tls, server_hostname=server_name
-            )
+            addresses = await self._resolver.lookup(target.host)
+            self._resolving = False
+            await self._connect_to_any(addresses, target)
         except OSError as error:
-            self._connecting = None
-            self._fail(*_why_not_connected(error))
+            self._connecting, self._resolving = None, False
+            if error.errno in OUR_OWN_WANT:
+                self._ours(error)
+            else:
+                self._fail(*_why_not_connected(error))
+
+    async def _connect_to_any(self, addresses: list[str], target: Target) -> None:
+        """Connect to the first address that takes us. Raises the error of the last one."""
+        loop = asyncio.get_running_loop()
+        server_name = target.host if self._tls else None
+        for left, address in enumerate(addresses, 1 - len(addresses)):
+            try:
+                await loop.create_connection(
+                    lambda: _Connection(self), address, target.port, ssl=self._tls, server_hostname=server_name
+                )
+                return
+            except OSError:
+                if left == 0:
+                    raise
 
     def connected(self, connection: _Connection) -> None:
-        """The connection stands: send the question that it was made for."""
+        """The connection stands: send the question that it was made for, if it is still wanted."""
+        assert connection.transport is not None
+        if self._connecting is None or not self.asking:
+            connection.transport.abort()
+            return
         self._connecting = None
         self._connection = connection
-        assert connection.transport is not None
         connection.transport.write(self._request)
 
     def complete(self, connection: _Connection, status: int, body: bytes, keep: bool) -> None:
@@ -185,6 +220,12 @@ class AgentClient:
         self._disconnect()
         self._finish(Failure(kind, detail), None)
 
+    def _ours(self, error: OSError) -> None:
+        """The attempt failed for want of something of this process: that is no evidence against the agent."""
+        self._disconnect()
+        self.asking = False
+        self._hear(Scrape(self._target, self._question, ours=error.strerror or str(error)))
+
     def _finish(self, failure: Failure | None, body: bytes | None) -> None:
         self.asking = False
         self._hear(Scrape(self._target, self._question, failure, body))
@@ -192,7 +233,7 @@ class AgentClient:
     def _disconnect(self) -> None:
         if self._connecting is not None:
             self._connecting.cancel()
-            self._connecting = None
+            self._connecting, self._resolving = None, False
         connection, self._connection = self._connection, None
         if connection is not None and connection.transport is not None:
             connection.transport.abort()
@@ -205,8 +246,7 @@ def _why_not_connected(error: OSError) -> tuple[Kind, str]:
         return Kind.TLS, f"TLS: {detail}"
     if isinstance(error, socket.gaierror):
         return Kind.NAME_NOT_FOUND, f"the name cannot be resolved: {detail}"
-    # A name with several addresses fails with one error that only quotes those of its addresses.
-    if isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in str(error):
+    if isinstance(error, ConnectionRefusedError):
         return Kind.REFUSED, "connection refused, nothing listens at the port"
     if isinstance(error, TimeoutError):
         return Kind.TIMEOUT_CONNECT, detail
@@ -222,7 +262,7 @@ def _check(question: Question, status: int, body: bytes) -> Failure | None:
     try:
         document = wire.decode(body)
     except wire.NotJson as error:
-        return Failure(Kind.NOT_A_REPORT, printable(str(error))[:200])
+        return Failure(Kind.NOT_A_REPORT, printable(str(error), 200))
     if question is Question.HEALTH:
         good = document.get("status") == "ok"
         return None if good else Failure(Kind.NOT_A_REPORT, "the answer to the health check does not say 'ok'")
@@ -245,4 +285,4 @@ def _reason(body: bytes) -> str:
     except wire.NotJson:
         return ""
     text = document.get("reason") or document.get("error")
-    return f": {printable(text)[:200]}" if isinstance(text, str) else ""
+    return f": {printable(text, 200)}" if isinstance(text, str) else ""

@@ -18,12 +18,16 @@ from monitoring_supervisor.fleet import Agent, Fleet
 from monitoring_supervisor.model import Rhythm, Scrape, State, Target
 from monitoring_supervisor.poller import Asking, Poller
 from monitoring_supervisor.roster import rhythm
+from monitoring_supervisor.schedule import FIRST_WITHIN_SECONDS
 from monitoring_supervisor.settings import Settings
 from monitoring_supervisor.store import snapshot
 
 log = logging.getLogger("monitoring_supervisor")
 
 BEAT_SECONDS = 0.25
+LOOK_SECONDS = 1.0
+# After this long without another want of our own, it is over.
+WANT_SECONDS = 10.0
 # What the snapshot may cost the disk on average, and how soon a move between the lists is in it all the same.
 DISK_BYTES_PER_SECOND = 256 * 1024
 URGENT_SECONDS = 1.0
@@ -50,8 +54,10 @@ class Supervisor:
         self._fleet = Fleet(settings.policy, known)
         self._started_at = time.time()
         self._poller = Poller(_asking(settings), self._hear)
-        self._pace = _Pace(snapshot.Writer(settings.metrics_file))
+        self._pace = Pace(snapshot.Writer(settings.metrics_file))
         self._stop = asyncio.Event()
+        self._wants_reload = asyncio.Event()
+        self._wanting_since: float | None = None  # when we last lacked something of our own
         self._ready = False
         self._status = ""
         self._fingerprint = targets.fingerprint(settings.whitelist_file)
@@ -62,16 +68,18 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
-        files = loop.create_task(self._follow_whitelist_file())
+        loop.add_signal_handler(signal.SIGHUP, self._wants_reload.set)
+        following = loop.create_task(self._follow_settings())
         log.info("watching %d agents; saving to %s", len(self._fleet.agents), self._settings.metrics_file)
         started = loop.time()
         while not self._stop.is_set():
             self._beat(loop.time() - started)
+            if following.done():
+                following.result()  # it never ends but by a mistake of ours: that must not stay unseen
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), BEAT_SECONDS)
         self._notifier.stopping()
-        files.cancel()
+        following.cancel()
         self._poller.close()
         if not self._pace.writer.close(self._render(), LAST_WRITE_SECONDS):
             log.warning("ended without saving once more to %s", self._settings.metrics_file)
@@ -85,7 +93,8 @@ class Supervisor:
             self._pace.hurry()
         if self._ready:
             self._tell_status(self._describe())
-            self._pace.save(self._render, self._settings.metrics_seconds)
+        if self._ready or age_seconds >= 1.0:
+            self._pace.save(self._render, min(self._settings.metrics_seconds, self._settings.health_seconds))
         if (
             self._poller.overdue_seconds() < POLLING_STUCK_SECONDS
             and self._pace.writer_stuck_seconds() < WRITER_STUCK_SECONDS
@@ -93,8 +102,7 @@ class Supervisor:
             self._notifier.alive()
 
     def _first_round_is_over(self, age_seconds: float) -> bool:
-        longest = min(self._settings.health_seconds, self._settings.metrics_seconds) + self._settings.timeout_seconds
-        return self._fleet.all_asked() or age_seconds > longest + 1
+        return self._fleet.all_asked() or age_seconds > FIRST_WITHIN_SECONDS + self._settings.timeout_seconds + 1
 
     def _describe(self) -> str:
         counts = self._fleet.counts()
@@ -109,6 +117,8 @@ class Supervisor:
 
     def _hear(self, scrape: Scrape) -> None:
         """The poller's word: one attempt, good or bad."""
+        if scrape.ours is not None or self._wanting_since is not None:
+            self._say_want(scrape.ours)
         move = self._fleet.hear(scrape, time.time())
         if move is None:
             return
@@ -122,6 +132,17 @@ class Supervisor:
         if move.changes_list or move.before.state is State.NEW:
             self._pace.hurry()
 
+    def _say_want(self, want: str | None) -> None:
+        """Say once that we ourselves lack something, and once that we have had it again for a while."""
+        now = time.monotonic()
+        if want is not None:
+            if self._wanting_since is None:
+                log.error("agents cannot be asked: %s; they are not blamed for it", want)
+            self._wanting_since = now
+        elif self._wanting_since is not None and now - self._wanting_since > WANT_SECONDS:
+            log.info("agents can be asked again")
+            self._wanting_since = None
+
     def _watch(self, watched: dict[str, Target]) -> None:
         if not watched:
             log.warning("no agent to watch; name some in WHITELIST_AGENT or WHITELIST_FILE")
@@ -134,12 +155,33 @@ class Supervisor:
     def _rhythm(self, agent: Agent) -> Rhythm:
         return rhythm(agent.standing, self._settings.health_seconds, self._settings.metrics_seconds)
 
-    def _reload(self) -> None:
+    async def _follow_settings(self) -> None:
+        """Reload when that is wanted, and look every second whether a whitelist file changed.
+
+        Files are read in a thread: they may lie on a dead file server. A file that just changed may be half written;
+        it is read when it has stayed the same from one look to the next.
+        """
+        seen = self._fingerprint
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wants_reload.wait(), LOOK_SECONDS)
+            if self._wants_reload.is_set():
+                self._wants_reload.clear()
+                await self._reload()
+                seen = self._fingerprint
+                continue
+            before, seen = seen, await asyncio.to_thread(targets.fingerprint, self._settings.whitelist_file)
+            if seen == before and seen != self._fingerprint:
+                self._fingerprint = seen
+                await self._read_whitelist_file()
+
+    async def _reload(self) -> None:
         """SIGHUP: take the new settings if they are right; whoever is still watched keeps everything."""
         self._notifier.reloading()
         try:
-            settings = supervisor_settings.load(self._config)
-            watched = targets.all_targets(settings.whitelist, settings.whitelist_file, settings.agent_port)
+            settings = await asyncio.to_thread(supervisor_settings.load, self._config)
+            fingerprint = await asyncio.to_thread(targets.fingerprint, settings.whitelist_file)
+            watched = await asyncio.to_thread(_targets, settings)
             if settings.metrics_file != self._settings.metrics_file:
                 raise BadSettings(["METRICS_FILE: a restart is needed to save elsewhere"])
         except BadSettings as error:
@@ -147,6 +189,7 @@ class Supervisor:
                 log.error("not reloaded: %s", mistake)
         else:
             self._settings = settings
+            self._fingerprint = fingerprint
             self._fleet.policy = settings.policy
             logging.getLogger().setLevel(settings.log_level.upper())
             self._poller.change(_asking(settings))
@@ -155,28 +198,19 @@ class Supervisor:
                 self._poller.set_rhythm(agent.target.name, self._rhythm(agent))
             self._pace.hurry()
             log.info("settings reloaded; watching %d agents", len(watched))
-        self._notifier.ready(self._describe())
+        finally:
+            self._notifier.ready(self._describe())
 
-    async def _follow_whitelist_file(self) -> None:
-        """Look every second whether a whitelist file changed, in a thread: it may lie on a dead file server."""
-        while True:
-            await asyncio.sleep(1.0)
-            settings = self._settings
-            fingerprint = await asyncio.to_thread(targets.fingerprint, settings.whitelist_file)
-            if fingerprint == self._fingerprint or settings is not self._settings:
-                continue
-            self._fingerprint = fingerprint
-            try:
-                watched = await asyncio.to_thread(
-                    targets.all_targets, settings.whitelist, settings.whitelist_file, settings.agent_port
-                )
-            except BadSettings as error:
-                for mistake in error.mistakes:
-                    log.error("the agents stay as they were: %s", mistake)
-                continue
-            self._watch(watched)
-            self._pace.hurry()
-            log.info("%s changed; watching %d agents", settings.whitelist_file, len(watched))
+    async def _read_whitelist_file(self) -> None:
+        try:
+            watched = await asyncio.to_thread(_targets, self._settings)
+        except BadSettings as error:
+            for mistake in error.mistakes:
+                log.error("the agents stay as they were: %s", mistake)
+            return
+        self._watch(watched)
+        self._pace.hurry()
+        log.info("%s changed; watching %d agents", self._settings.whitelist_file, len(watched))
 
     def _render(self) -> list[bytes]:
         poller = self._poller
@@ -192,11 +226,12 @@ class Supervisor:
         return snapshot.render(self._fleet, about, time.time())
 
 
-class _Pace:
+class Pace:
     """When to save: after every round while the document is small, less often when it is large, soon after a move."""
 
-    def __init__(self, writer: snapshot.Writer) -> None:
+    def __init__(self, writer: snapshot.Writer, clock: Callable[[], float] = time.monotonic) -> None:
         self.writer = writer
+        self._clock = clock
         self._saved = float("-inf")
         self._bytes = 0
         self._urgent = False
@@ -209,7 +244,7 @@ class _Pace:
     def save(self, render: Callable[[], list[bytes]], round_seconds: float) -> None:
         """Save if it is time, and say once when that fails and when it works again."""
         self._say_trouble()
-        now = time.monotonic()
+        now = self._clock()
         pause = max(round_seconds, self._bytes / DISK_BYTES_PER_SECOND)
         if self._urgent:
             pause = min(pause, URGENT_SECONDS)
@@ -235,6 +270,10 @@ class _Pace:
         elif error is None and self.writer.busy_since is not None:
             return
         self._failing = error is not None
+
+
+def _targets(settings: Settings) -> dict[str, Target]:
+    return targets.all_targets(settings.whitelist, settings.whitelist_file, settings.agent_port)
 
 
 def _asking(settings: Settings) -> Asking:

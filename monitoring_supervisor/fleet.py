@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from monitoring_supervisor.model import Listing, Move, Policy, Question, Scrape, Standing, State, Target
 from monitoring_supervisor.roster import judge
 
+# For how long an agent that was taken off the whitelist is not forgotten.
+REMEMBERED_SECONDS = 600.0
+
 
 @dataclass(slots=True)
 class Agent:
@@ -21,13 +24,14 @@ class Agent:
 class Fleet:
     """The agents by name, in the order of their names.
 
-    `known` are agents as they were before a restart: one that is watched again goes on from there.
+    `known` are agents as they were before a restart: one that is watched again goes on from there. So does one that
+    was taken off the whitelist for a short time, as happens while the file is written anew.
     """
 
     def __init__(self, policy: Policy, known: dict[str, Agent]) -> None:
         self.policy = policy
         self.agents: dict[str, Agent] = {}
-        self._known = known
+        self._known: dict[str, tuple[Agent, float]] = {name: (agent, float("inf")) for name, agent in known.items()}
 
     def watch(self, targets: dict[str, Target], now: float) -> tuple[list[str], list[Agent]]:
         """Make these the targets. Returns the names whose connections are to end, and the agents that need one.
@@ -36,12 +40,15 @@ class Fleet:
         """
         before = self.agents
         end = [name for name, agent in before.items() if name not in targets or targets[name].tls != agent.target.tls]
+        known = {name: agent for name, (agent, until) in self._known.items() if until > now}
         self.agents = {}
         for name, target in sorted(targets.items()):
-            agent = before.get(name) or self._known.get(name) or Agent(target, Standing(State.NEW, now))
+            agent = before.get(name) or known.get(name) or Agent(target, Standing(State.NEW, now))
             agent.target = target
             self.agents[name] = agent
-        self._known = {}
+        self._known = {
+            name: (agent, now + REMEMBERED_SECONDS) for name, agent in before.items() if name not in targets
+        } | {name: one for name, one in self._known.items() if name not in targets and now < one[1] < float("inf")}
         ended = set(end)
         return end, [agent for name, agent in self.agents.items() if name not in before or name in ended]
 
@@ -49,6 +56,8 @@ class Fleet:
         """Take in one attempt. Returns a move if the standing changed in any way."""
         agent = self.agents[scrape.target.name]
         agent.asked = True
+        if scrape.ours is not None:
+            return None
         if scrape.failure is None:
             if scrape.question is Question.HEALTH:
                 agent.last_health = now

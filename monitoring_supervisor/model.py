@@ -40,8 +40,8 @@ class Kind(StrEnum):
     UNAUTHORISED = "unauthorised"
 
 
-# Failures of an agent that did answer: what it said cannot be used.
-ANSWERED = frozenset({Kind.HTTP_STATUS, Kind.TOO_LARGE, Kind.NOT_A_REPORT, Kind.UNAUTHORISED})
+# Failures of a collection of metrics after which the agent may well be healthy: it can be reached.
+REACHED = frozenset({Kind.HTTP_STATUS, Kind.TOO_LARGE, Kind.NOT_A_REPORT, Kind.UNAUTHORISED, Kind.TIMEOUT_ANSWER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,16 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """One attempt to ask, good or bad. `body` is the agent's report, checked, if metrics were asked and came."""
+    """One attempt to ask, good or bad. `body` is the agent's report, checked, if metrics were asked and came.
+
+    `ours` says that the attempt failed for want of something of our own, and tells nothing of the agent.
+    """
 
     target: Target
     question: Question
     failure: Failure | None = None
     body: bytes | None = None
+    ours: str | None = None
 
 
 class State(StrEnum):
@@ -141,7 +145,11 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """How often an agent is asked, in seconds; None is not at all."""
+    """How often an agent is asked, in seconds; None is not at all.
+
+    `recheck` wants the first health check one of these intervals from now, not at the agent's fixed offset.
+    """
 
     health_seconds: float
     metrics_seconds: float | None
+    recheck: bool = False

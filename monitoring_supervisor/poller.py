@@ -1,6 +1,7 @@
 """Asks every agent when its turn comes, and gives up when its time is over. One timer for all of them."""
 
 import asyncio
+import heapq
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from monitoring_agent.shared import wire
 from monitoring_agent.shared.address import join
 from monitoring_supervisor.agent_client import AgentClient
 from monitoring_supervisor.model import Question, Rhythm, Scrape, Target
+from monitoring_supervisor.resolver import Resolver
 from monitoring_supervisor.schedule import Schedule
 
 # Turns of the timer are at least this far apart, so that many agents share one.
@@ -58,7 +60,9 @@ class Poller:
         self._watches: dict[str, _Watch] = {}
         self._schedule: Schedule[_Key] = Schedule()
         self._keys: dict[str, dict[Question, _Key]] = {}
-        self._deadlines: deque[tuple[float, AgentClient, int]] = deque()
+        # A heap, because the time limit may have become shorter by a reload.
+        self._deadlines: list[tuple[float, int, AgentClient, int]] = []
+        self._resolver = Resolver()
         self._held_up_seconds = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
@@ -71,7 +75,7 @@ class Poller:
         """Begin to ask this agent."""
         if target.tls and self._tls is None:
             self._tls = ssl.create_default_context()
-        client = AgentClient(target, self._heard, self._tls)
+        client = AgentClient(target, self._heard, self._resolver, self._tls)
         watch = _Watch(target, client, self._requests(target))
         self._watches[target.name] = watch
         self._keys[target.name] = {question: (watch, question) for question in Question}
@@ -87,15 +91,15 @@ class Poller:
         """Ask this agent so often from now on."""
         now = self._loop.time()
         watch, keys = self._watches[name], self._keys[name]
-        for question, seconds in (
-            (Question.HEALTH, rhythm.health_seconds),
-            (Question.METRICS, rhythm.metrics_seconds),
+        for question, seconds, from_now in (
+            (Question.HEALTH, rhythm.health_seconds, rhythm.recheck),
+            (Question.METRICS, rhythm.metrics_seconds, False),
         ):
             if seconds is None:
                 self._schedule.remove(keys[question])
                 watch.waiting.pop(question, None)
             else:
-                self._schedule.set(keys[question], f"{name} {question.name}", seconds, now)
+                self._schedule.set(keys[question], f"{name} {question.name}", seconds, now, from_now=from_now)
         self._wake_by(self._schedule.next_due())
 
     def change(self, asking: Asking) -> None:
@@ -108,8 +112,9 @@ class Poller:
         """By how much the oldest open question, or else the timer, is past its time; a sign that polling is stuck."""
         now = self._loop.time()
         oldest = self._deadlines[0][0] + self._held_up_seconds if self._deadlines else now
-        timer = self._timer_due if self._timer else now
-        return max(0.0, now - oldest, now - timer)
+        if self._watches and self._timer is None:
+            return float("inf")
+        return max(0.0, now - oldest, now - self._timer_due if self._timer else 0.0)
 
     def close(self) -> None:
         """Ask nothing more, and end all connections."""
@@ -149,6 +154,14 @@ class Poller:
         self._timer = None
         if late > HELD_UP_SECONDS:
             self._held_up_seconds += late
+        try:
+            self._give_up_and_ask(now)
+        finally:
+            self._wake_by(self._schedule.next_due())
+            if self._deadlines:
+                self._wake_by(self._deadlines[0][0] + self._held_up_seconds)
+
+    def _give_up_and_ask(self, now: float) -> None:
         self._give_up_overdue(now - self._held_up_seconds)
         for key, due, missed in self._schedule.pop_due(now):
             watch, question = key
@@ -158,18 +171,15 @@ class Poller:
                 watch.waiting[question] = due
             else:
                 self._ask(watch, question, due, now)
-        self._wake_by(self._schedule.next_due())
-        if self._deadlines:
-            self._wake_by(self._deadlines[0][0] + self._held_up_seconds)
 
     def _give_up_overdue(self, patience: float) -> None:
         deadlines = self._deadlines
         while deadlines:
-            deadline, client, ticket = deadlines[0]
+            deadline, _, client, ticket = deadlines[0]
             is_open = client.asking and client.tickets == ticket
             if is_open and deadline > patience:
                 return
-            deadlines.popleft()
+            heapq.heappop(deadlines)
             if is_open:
                 client.give_up()
 
@@ -178,7 +188,7 @@ class Poller:
         self.recent_lateness.append(now - due)
         ticket = watch.client.ask(question, watch.requests[question])
         deadline = now - self._held_up_seconds + self._asking.timeout_seconds
-        self._deadlines.append((deadline, watch.client, ticket))
+        heapq.heappush(self._deadlines, (deadline, self.polls, watch.client, ticket))
         self._wake_by(deadline + self._held_up_seconds)
 
     def _heard(self, scrape: Scrape) -> None:
@@ -191,5 +201,9 @@ class Poller:
             self._loop.call_soon(self._ask_waiting, watch, question, due)
 
     def _ask_waiting(self, watch: _Watch, question: Question, due: float) -> None:
-        if self._watches.get(watch.target.name) is watch and not watch.client.asking:
+        if self._watches.get(watch.target.name) is not watch:
+            return
+        if watch.client.asking:
+            watch.waiting.setdefault(question, due)
+        else:
             self._ask(watch, question, due, self._loop.time())

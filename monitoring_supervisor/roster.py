@@ -7,7 +7,7 @@ for ever. It stays `suspect`, with the failure, until its metrics are good again
 
 from dataclasses import replace
 
-from monitoring_supervisor.model import ANSWERED, Failure, Policy, Question, Reason, Rhythm, Standing, State
+from monitoring_supervisor.model import REACHED, Failure, Policy, Question, Reason, Rhythm, Standing, State
 
 RECHECK_SECONDS = 1.0
 
@@ -45,7 +45,7 @@ def _judge_good(standing: Standing, question: Question, policy: Policy, now: flo
 
 
 def _judge_bad(standing: Standing, question: Question, failure: Failure, policy: Policy, now: float) -> Judgement:
-    metrics_only = question is Question.METRICS and failure.kind in ANSWERED
+    metrics_only = question is Question.METRICS and failure.kind in REACHED
     goes_on = standing.failures > 0 and standing.metrics_only == metrics_only
     worse = Standing(
         state=State.NEW if standing.state is State.NEW and not metrics_only else State.SUSPECT,
@@ -71,11 +71,12 @@ def _same_kind(standing: Standing, failure: Failure) -> bool:
 def rhythm(standing: Standing, health_seconds: float, metrics_seconds: float) -> Rhythm:
     """How often to ask an agent of this standing, if an agent in good standing is asked this often.
 
-    A suspect that cannot be reached is asked once a second and nothing else, so that the checks in a row that blacklist
-    it never come at once; one that is down has health checks only.
+    A suspect is checked again after a second, and every second. If it cannot be reached it is asked nothing else, so
+    that the checks in a row that blacklist it never come at once. One that is down has health checks only.
     """
     if standing.state is State.DOWN:
         return Rhythm(health_seconds, None)
-    if standing.state is State.SUSPECT and not standing.metrics_only:
-        return Rhythm(min(health_seconds, RECHECK_SECONDS), None)
+    if standing.state is State.SUSPECT:
+        recheck_seconds = min(health_seconds, RECHECK_SECONDS)
+        return Rhythm(recheck_seconds, metrics_seconds if standing.metrics_only else None, recheck=True)
     return Rhythm(health_seconds, metrics_seconds)

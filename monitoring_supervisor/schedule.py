@@ -9,12 +9,17 @@ from typing import Generic, TypeVar
 Key = TypeVar("Key", bound=Hashable)
 
 
+# Whatever the interval, what is new is asked for the first time within this time.
+FIRST_WITHIN_SECONDS = 2.0
+
+
 @dataclass(slots=True)
 class _Slot:
-    """`due` is on the caller's clock; the entry of the heap with another `due` is void."""
+    """Slots lie at `anchor` plus any number of intervals; the entry of the heap with another `due` is void."""
 
-    offset_share: float
     interval: float
+    anchor: float
+    from_now: bool
     due: float
 
 
@@ -30,14 +35,21 @@ class Schedule(Generic[Key]):
         self._heap: list[tuple[float, int, Key]] = []
         self._pushes = 0
 
-    def set(self, key: Key, name: str, interval: float, now: float) -> None:
-        """Give the key a slot every `interval` seconds; an unchanged interval changes nothing."""
+    def set(self, key: Key, name: str, interval: float, now: float, *, from_now: bool = False) -> None:
+        """Give the key a slot every `interval` seconds; what is set already changes nothing.
+
+        With `from_now` the first slot is one interval from now and the others follow it, instead of the fixed offset.
+        """
         slot = self._slots.get(key)
-        if slot is not None and slot.interval == interval:
+        if slot is not None and (slot.interval, slot.from_now) == (interval, from_now):
             return
-        share = slot.offset_share if slot else zlib.crc32(name.encode()) / 2**32
-        slot = self._slots[key] = _Slot(share, interval, _next_slot(share, interval, now))
-        self._push(slot.due, key)
+        share = zlib.crc32(name.encode()) / 2**32
+        anchor = now if from_now else share * interval
+        due = _after(now, anchor, interval)
+        if slot is None and not from_now:
+            due = min(due, now + share * FIRST_WITHIN_SECONDS)
+        self._slots[key] = _Slot(interval, anchor, from_now, due)
+        self._push(due, key)
 
     def remove(self, key: Key) -> None:
         """The key has no slots any more."""
@@ -52,10 +64,10 @@ class Schedule(Generic[Key]):
             slot = slots.get(key)
             if slot is None or slot.due != due:
                 continue
-            missed = int((now - due) / slot.interval)
-            slot.due = due + (missed + 1) * slot.interval
+            slot.due = _after(now, slot.anchor, slot.interval)
+            missed = max(0, round((slot.due - due) / slot.interval) - 1)
             self._push(slot.due, key)
-            ready.append((key, due + missed * slot.interval, missed))
+            ready.append((key, slot.due - slot.interval if missed else due, missed))
         return ready
 
     def next_due(self) -> float | None:
@@ -74,8 +86,7 @@ class Schedule(Generic[Key]):
         heapq.heappush(self._heap, (due, self._pushes, key))
 
 
-def _next_slot(share: float, interval: float, now: float) -> float:
-    """The first time after `now` that lies at this share of the interval."""
-    offset = share * interval
-    turns = (now - offset) // interval + 1
-    return offset + turns * interval
+def _after(now: float, anchor: float, interval: float) -> float:
+    """The first slot after `now`."""
+    due = anchor + ((now - anchor) // interval + 1) * interval
+    return due if due > now else due + interval  # the division may have rounded down to now itself

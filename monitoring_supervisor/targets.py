@@ -41,15 +41,15 @@ def all_targets(whitelist: Iterable[Address], pattern: str, default_port: int) -
     return {one.name: one for one in found}
 
 
-def fingerprint(pattern: str) -> tuple[tuple[str, int, int, int], ...]:
-    """Changes when one of the files does: path, inode, size and time of change of each."""
+def fingerprint(pattern: str) -> tuple[tuple[str, int, int, int, int], ...]:
+    """Changes when one of the files does: path, inode, size and times of change of each, of its owner and mode too."""
     prints = []
     for path in _files(pattern):
         try:
             status = path.stat()
         except OSError:
             continue
-        prints.append((str(path), status.st_ino, status.st_size, status.st_mtime_ns))
+        prints.append((str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
     return tuple(prints)
 
 

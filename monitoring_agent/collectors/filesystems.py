@@ -6,6 +6,7 @@ stops every thread; os.statvfs lets go of the lock.
 
 import os
 import re
+import stat
 from dataclasses import dataclass
 
 from monitoring_agent.collectors.probes import Answered, Hung, Prober
@@ -74,11 +75,12 @@ class Filesystems:
         `state` is `ok`, `slow`, or `hung` with `hung_seconds`; a hung filesystem has no numbers.
         """
         if self._prober is None:
-            self._prober = Prober(lambda point: os.statvfs(host.path(point)), self._deadline_seconds)
+            self._prober = Prober(lambda point: _probe(host.path(point)), self._deadline_seconds)
         mounts = {mount.point: mount for mount in parse(host.read("/proc/self/mountinfo", "surrogateescape"))}
         outcomes = self._prober.ask(list(mounts))
         # Names can be any bytes; in a report they are text that a terminal can show.
-        return {printable(_text(point)): _describe(mount, outcomes[point]) for point, mount in mounts.items()}
+        described = {printable(_text(point)): _describe(mount, outcomes[point]) for point, mount in mounts.items()}
+        return {name: about for name, about in described.items() if about is not None}
 
 
 def parse(text: str) -> list[Mount]:
@@ -127,14 +129,22 @@ def _text(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _describe(mount: Mount, outcome: Answered | Hung) -> Sample:
+def _probe(point: str) -> os.statvfs_result | None:
+    """The space of a mounted filesystem; None for a single file that shows a part of one, as containers have them."""
+    space = os.statvfs(point)
+    return space if stat.S_ISDIR(os.stat(point).st_mode) else None
+
+
+def _describe(mount: Mount, outcome: Answered | Hung) -> Sample | None:
     about: Sample = {"device": printable(_text(mount.source)), "type": mount.kind, "read_only": mount.read_only}
     if isinstance(outcome, Hung):
         return {**about, "state": "hung", "hung_seconds": round(outcome.seconds, 1), "unanswered": 1}
     if outcome.error is not None:
         error = getattr(outcome.error, "strerror", None) or str(outcome.error)
         return {**about, "state": "failed", "error": error, "unanswered": 1}
-    space: os.statvfs_result = outcome.value
+    space: os.statvfs_result | None = outcome.value
+    if space is None:
+        return None
     about["state"] = "slow" if outcome.seconds >= SLOW_SECONDS else "ok"
     about |= {
         "size_bytes": space.f_blocks * space.f_frsize,

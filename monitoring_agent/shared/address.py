@@ -95,6 +95,9 @@ def _split_port(text: str, rest: str) -> tuple[str, int | None]:
 
 
 def _canonical_host(text: str, host: str) -> str:
+    _, separator, zone = host.partition("%")
+    if separator and not re.fullmatch(r"[A-Za-z0-9_.-]{1,15}", zone):
+        raise ValueError(f"{text!r} names the interface {zone!r}; that is no name of one")
     if _is_ip(host):
         return str(ipaddress.ip_address(host))
     if ":" in host or re.fullmatch(r"[0-9.]+", host) or not _HOST_NAME.match(host):

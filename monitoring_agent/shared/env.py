@@ -79,7 +79,8 @@ def _read_line(line: str) -> tuple[str, str] | None:
     for key, value in values.items():
         if value is None or line[len(key) : len(key) + 1] != "=":
             break
-        if line[len(key) + 1 : len(key) + 2] not in {"'", '"'} and re.search(r"\s#", line):
+        quoted = line[len(key) + 1 : len(key) + 2] in {"'", '"'}
+        if line[-1] not in {"'", '"'} if quoted else re.search(r"\s#", line):
             raise ValueError("a comment needs a line of its own")
         return key, value
     raise ValueError("not readable; write KEY=value")

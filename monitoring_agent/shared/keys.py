@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,11 +48,9 @@ def _listen(text: str) -> tuple[Address, ...]:
 
 def _seconds(minimum: float, maximum: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
-        try:
-            seconds = float(text)
-        except ValueError:
-            seconds = -1.0
-        if not minimum <= seconds <= maximum:  # also false for NaN
+        plain = re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?|\.[0-9]{1,9}", text, re.ASCII)
+        seconds = float(text) if plain else -1.0
+        if not minimum <= seconds <= maximum:
             raise ValueError(f"{text!r} is not a number of seconds from {minimum:g} to {maximum:g}")
         return seconds
 
@@ -181,7 +180,9 @@ def _unknown(name: str, known: set[str]) -> str:
 
 def read_token(path: Path) -> str:
     """The shared secret: the file's one line. Raises BadSettings with the remedy."""
-    make = f"make one with: (umask 027; head -c 32 /dev/urandom | sha256sum | cut -c 1-64 > {path})"
+    make = f"make one with: (umask 077; head -c 32 /dev/urandom | sha256sum | cut -c 1-64 > {path})"
+    if path.parent == Path("/etc/monitoring"):
+        make += f"; chown root:_monitoring {path}; chmod 0640 {path}"
     try:
         token = path.read_text(encoding="ascii").strip()
     except FileNotFoundError:

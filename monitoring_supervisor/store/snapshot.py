@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,14 @@ def _about(agent: Agent) -> dict[str, Any]:
         "since": standing.since,
         "last_health": agent.last_health,
         "last_metrics": agent.last_metrics,
-        "failure": failure and {"kind": failure.kind, "detail": failure.detail, "since": standing.failing_since},
+        "failure": failure
+        and {
+            "kind": failure.kind,
+            "detail": failure.detail,
+            "since": standing.failing_since,
+            "checks": standing.failures,
+            "metrics_only": standing.metrics_only,
+        },
         "labels": dict(agent.target.labels),
     }
 
@@ -65,7 +73,7 @@ def read(path: Path) -> dict[str, Agent]:
     except FileNotFoundError:
         return {}
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_constant=_refuse)
         if document["schema"] != SCHEMA:
             raise Damaged(f"schema {document['schema']!r} is not {SCHEMA}")
         return {name: _restored(name, about) for name, about in document["agents"].items()}
@@ -73,20 +81,37 @@ def read(path: Path) -> dict[str, Agent]:
         raise Damaged(f"{type(error).__name__}: {error}") from None
 
 
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a JSON number")
+
+
 def _restored(name: str, about: dict[str, Any]) -> Agent:
     failure = about["failure"]
-    standing = Standing(
-        state=State(about["state"]),
-        since=about["since"] if about["since"] is None else float(about["since"]),
-        failures=1 if failure else 0,
-        failure=failure and Failure(Kind(failure["kind"]), str(failure["detail"])),
-        failing_since=failure and float(failure["since"]),
-    )
+    standing = Standing(State(about["state"]), _moment(about["since"]))
+    if failure is not None:
+        standing = replace(
+            standing,
+            failures=int(failure.get("checks", 1)),
+            failure=Failure(Kind(failure["kind"]), str(failure["detail"])),
+            failing_since=_moment(failure["since"]),
+            metrics_only=bool(failure.get("metrics_only", False)),
+        )
     report = None
     if about["report"] is not None:
+        if not isinstance(about["report"], dict):
+            raise TypeError("a report is not an object")
         with contextlib.suppress(ValueError):  # a number beyond any float came in and cannot go out again
             report = wire.encode(about["report"])
-    return Agent(Target(name, "", 0), standing, about["last_health"], about["last_metrics"], report)
+    return Agent(Target(name, "", 0), standing, _moment(about["last_health"]), _moment(about["last_metrics"]), report)
+
+
+def _moment(value: Any) -> float | None:
+    """Unix seconds, or None. Raises TypeError or ValueError for anything else."""
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or not 0 <= value < 1e12:
+        raise TypeError("a time is not a number of seconds")
+    return float(value)
 
 
 def set_aside(path: Path) -> Path:

@@ -48,6 +48,7 @@ class Daemon:
         (directory / "token").write_text(TOKEN + "\n", encoding="ascii")
         self.lines: list[str] = []
         self.notifications: list[str] = []
+        self.before_start: Callable[[], None] | None = None
         self._process: subprocess.Popen[str] | None = None
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(directory / "notify"))
@@ -70,6 +71,7 @@ class Daemon:
             env=environ,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=self.before_start,  # noqa: PLW1509 only calls setrlimit
         )
         threading.Thread(target=self._read_lines, args=(self._process,), daemon=True).start()
         return self
@@ -162,6 +164,11 @@ class SupervisorDaemon(Daemon):
     def __init__(self, directory: Path, *agents: str, **settings: str) -> None:
         quick = {"INTERVAL_HEALTH_CHECK": "0.3", "INTERVAL_METRICS_CHECK": "0.2", "REQUEST_TIMEOUT": "0.6"}
         super().__init__("monitoring_supervisor", directory, WHITELIST_AGENT=",".join(agents), **(quick | settings))
+
+    def wait_ready(self) -> "SupervisorDaemon":
+        super().wait_ready()
+        wait_for(self.file.exists)
+        return self
 
     @property
     def file(self) -> Path:

@@ -56,6 +56,16 @@ BAD_ANSWERS: dict[str, tuple[Behaviour, Kind, str]] = {
         Kind.NOT_A_REPORT,
         "not JSON",
     ),
+    "an upgrade": (
+        says(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"),
+        Kind.NOT_A_REPORT,
+        "the answer is not HTTP",
+    ),
+    "a million lists": (
+        says(http_answer(b'{"a":[' + b"[]," * 300_000 + b"1]}")),
+        Kind.NOT_A_REPORT,
+        "more than 20000 objects and lists",
+    ),
     "no HTTP": (says(b"SSH-2.0-OpenSSH_9.2p1\r\n"), Kind.NOT_A_REPORT, "the answer is not HTTP"),
     "two lengths": (
         says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}"),

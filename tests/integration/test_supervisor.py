@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import resource
 import signal
 import socket
 import time
@@ -403,3 +404,138 @@ def test_an_answer_that_nobody_asked_for_ends_the_connection(
     supervisor.wait_state(server.name, "up")
     wait_for(lambda: server.connections > 5)
     assert wait_for(lambda: supervisor.agent(server.name)["report"])
+
+
+def test_answers_that_lay_ready_while_the_supervisor_did_not_run_came_in_time(
+    make_rogue: MakeRogue, make_supervisor: MakeSupervisor
+) -> None:
+    def takes_its_time(connection: socket.socket, path: str) -> bool:
+        time.sleep(0.3)
+        return well_behaved(connection, path)
+
+    servers = [make_rogue(takes_its_time) for _ in range(5)]
+    supervisor = make_supervisor(*(server.name for server in servers), BLACKLIST_AFTER="1")
+    supervisor.start()
+    since = {server.name: supervisor.wait_state(server.name, "up")["since"] for server in servers}
+    for _ in range(3):
+        supervisor.signal(signal.SIGSTOP)  # with most of the questions open
+        time.sleep(1.5)
+        supervisor.signal(signal.SIGCONT)
+        time.sleep(0.7)
+    assert {name: about["since"] for name, about in supervisor.document()["agents"].items()} == since
+
+
+def test_a_writer_that_is_stuck_is_no_progress_to_tell_systemd_of(
+    make_rogue: MakeRogue, make_supervisor: MakeSupervisor
+) -> None:
+    server = make_rogue()
+    supervisor = make_supervisor(server.name)
+    supervisor.start().wait_ready()
+    # Opening this for writing waits for a reader: a disk that does not come back.
+    stuck = supervisor.directory / "metrics_data.json.new"
+
+    def put_in_the_way() -> bool:
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(stuck)
+        return stuck.is_fifo()
+
+    wait_for(put_in_the_way)
+    time.sleep(32)
+    asked, beats = len(server.paths), supervisor.notifications.count("WATCHDOG=1")
+    time.sleep(1.5)
+    assert supervisor.notifications.count("WATCHDOG=1") == beats
+    assert len(server.paths) > asked
+    started = time.monotonic()
+    supervisor.signal(signal.SIGTERM)
+    assert supervisor.wait(5) == 0
+    assert time.monotonic() - started < 2.5
+    assert supervisor.said("ended without saving once more")
+
+
+def test_it_ends_at_once_while_a_whitelist_file_is_being_read(make_supervisor: MakeSupervisor) -> None:
+    supervisor = make_supervisor("127.0.0.1")
+    whitelist = supervisor.directory / "agents.list"
+    whitelist.write_text("", encoding="utf-8")
+    supervisor.settings["WHITELIST_FILE"] = str(whitelist)
+    supervisor.start().wait_ready()
+    whitelist.unlink()
+    os.mkfifo(whitelist)
+    time.sleep(3)
+    started = time.monotonic()
+    supervisor.signal(signal.SIGTERM)
+    assert supervisor.wait(5) == 0
+    assert time.monotonic() - started < 2
+
+
+def test_too_few_descriptors_are_said_and_blamed_on_no_agent(
+    make_rogue: MakeRogue, make_supervisor: MakeSupervisor
+) -> None:
+    servers = [make_rogue() for _ in range(40)]
+    supervisor = make_supervisor(*(server.name for server in servers))
+    supervisor.before_start = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))
+    supervisor.start()
+    wait_for(lambda: supervisor.said("40 agents need 104 file descriptors and only 30 are allowed"))
+    wait_for(lambda: supervisor.said("agents cannot be asked: Too many open files; they are not blamed for it"))
+    time.sleep(2)
+    assert not supervisor.said(" is down")
+    assert not supervisor.said("Traceback")
+
+
+def test_metrics_that_never_come_are_told_once_while_the_health_checks_are_good(
+    make_rogue: MakeRogue, make_supervisor: MakeSupervisor
+) -> None:
+    def silent_about_metrics(connection: socket.socket, path: str) -> bool:
+        if path == "/getmetrics":
+            return is_silent(connection, path)
+        return well_behaved(connection, path)
+
+    server = make_rogue(silent_about_metrics)
+    supervisor = make_supervisor(server.name)
+    supervisor.start()
+    wait_for(lambda: supervisor.said("is suspect: its metrics cannot be used"))
+    time.sleep(3)
+    assert supervisor.agent(server.name)["state"] == "suspect"
+    assert len([line for line in supervisor.lines if "cannot be used" in line]) == 1
+
+
+def test_a_shorter_time_limit_counts_at_once_after_a_reload(
+    make_rogue: MakeRogue, make_supervisor: MakeSupervisor
+) -> None:
+    silent, server = make_rogue(is_silent), make_rogue()
+    supervisor = make_supervisor(silent.name, server.name, REQUEST_TIMEOUT="30")
+    supervisor.start()
+    supervisor.wait_state(server.name, "up")
+    supervisor.configure(REQUEST_TIMEOUT="0.5")
+    supervisor.signal(signal.SIGHUP)
+    wait_for(lambda: supervisor.said("settings reloaded"))
+    server.behave = is_silent
+    supervisor.wait_state(server.name, "down", 6)
+
+
+def test_a_whitelist_file_that_is_empty_for_a_moment_costs_nobody_the_standing(
+    make_rogue: MakeRogue, make_supervisor: MakeSupervisor
+) -> None:
+    server = make_rogue()
+    supervisor = make_supervisor()
+    whitelist = supervisor.directory / "agents.list"
+    whitelist.write_text(f"{server.name}\n", encoding="utf-8")
+    supervisor.settings["WHITELIST_FILE"] = str(whitelist)
+    supervisor.start()
+    since = supervisor.wait_state(server.name, "up")["since"]
+    whitelist.write_text("", encoding="utf-8")
+    wait_for(lambda: server.name not in supervisor.document()["agents"], 6)
+    whitelist.write_text(f"{server.name}\n", encoding="utf-8")
+    assert supervisor.wait_state(server.name, "up", 6)["since"] == since
+    assert len([line for line in supervisor.lines if f"{server.name} is up" in line]) == 1
+
+
+def test_long_intervals_do_not_delay_the_start(make_rogue: MakeRogue, make_supervisor: MakeSupervisor) -> None:
+    servers = [make_rogue() for _ in range(5)]
+    supervisor = make_supervisor(
+        *(server.name for server in servers), INTERVAL_HEALTH_CHECK="3600", INTERVAL_METRICS_CHECK="3600"
+    )
+    started = time.monotonic()
+    supervisor.start().wait_ready()
+    assert time.monotonic() - started < 6
+    for server in servers:
+        supervisor.wait_state(server.name, "up")

@@ -12,6 +12,7 @@ GOOD = {
     "::1": Address("::1"),
     "[::1]:5000": Address("::1", 5000),
     "[fe80:0::1]": Address("fe80::1"),
+    "[fe80::1%eth0.5]:81": Address("fe80::1%eth0.5", 81),
     "http://web:5000/": Address("web", 5000),
     "https://[2001:db8::1]:443": Address("2001:db8::1", 443, tls=True),
 }
@@ -29,6 +30,8 @@ BAD = {
     "[web]:5000": "brackets around something that is not an IPv6 address",
     "http://web/metrics": "has a path",
     "http://user@web": "neither an IP address nor a host name",
+    "[fe80::1%é]:5000": "that is no name of one",
+    "fe80::1%": "that is no name of one",
     "1:2:3": "neither an IP address nor a host name",
 }
 

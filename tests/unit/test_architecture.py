@@ -41,6 +41,7 @@ LAYERS = {
     "monitoring_supervisor.roster": 3,
     "monitoring_supervisor.schedule": 3,
     "monitoring_supervisor.words": 3,
+    "monitoring_supervisor.resolver": 3,
     "monitoring_supervisor.agent_client": 4,
     "monitoring_supervisor.fleet": 4,
     "monitoring_supervisor.poller": 5,

@@ -312,6 +312,13 @@ def test_a_mount_that_went_away_is_said_and_costs_the_others_nothing(mounted: Pa
     assert sample["/"]["state"] == "ok"
 
 
+def test_a_single_file_that_is_mounted_is_no_filesystem(mounted: Path) -> None:
+    (mounted / "etc/hosts").write_text("", encoding="ascii")
+    with (mounted / "proc/self/mountinfo").open("a", encoding="ascii") as file:
+        file.write("70 28 0:70 /docker/hosts /etc/hosts rw - ext4 /dev/host rw\n")
+    assert "/etc/hosts" not in Filesystems().collect(Host(str(mounted)))
+
+
 def test_mountinfo_that_is_cut_off_gives_what_is_whole() -> None:
     text = mountinfo()
     for length in range(0, len(text), 7):

@@ -57,3 +57,22 @@ def test_lists_and_counts_follow_the_standings() -> None:
     assert not fleet.all_asked()
     fleet.hear(Scrape(B, Question.HEALTH), 1001.0)
     assert fleet.all_asked()
+
+
+def test_who_is_off_the_whitelist_for_a_moment_goes_on_from_there() -> None:
+    fleet = watching(A, B)
+    fleet.hear(Scrape(A, Question.METRICS, body=b"{}"), 1001.0)
+    fleet.watch({}, 1002.0)
+    fleet.watch({B.name: B}, 1003.0)
+    _, came = fleet.watch({A.name: A}, 1010.0)
+    assert (came[0].standing.state, came[0].report) == (State.UP, b"{}")
+    fleet.watch({}, 1020.0)
+    _, came = fleet.watch({A.name: A}, 2000.0)
+    assert came[0].standing.state is State.NEW
+
+
+def test_what_fails_for_want_of_something_of_our_own_is_no_evidence() -> None:
+    fleet = watching(A)
+    for _ in range(10):
+        assert fleet.hear(Scrape(A, Question.METRICS, ours="Too many open files"), 1001.0) is None
+    assert fleet.agents[A.name].standing.state is State.NEW

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from monitoring_supervisor.model import (
-    ANSWERED,
+    REACHED,
     Failure,
     Kind,
     Listing,
@@ -58,13 +58,13 @@ def test_an_agent_that_never_answered_is_down_without_a_time_since_when() -> Non
 
 
 def test_one_failure_makes_it_suspect_and_it_stays_on_the_whitelist() -> None:
-    standing, reasons = after(UP, (METRICS, TIMEOUT))
+    standing, reasons = after(UP, (METRICS, REFUSED))
     assert (standing.state, standing.since, standing.listing) == (State.SUSPECT, 200.0, Listing.WHITE)
     assert reasons == [Reason.FAILED_ONCE]
 
 
 def test_one_good_check_makes_a_suspect_up_again() -> None:
-    standing, reasons = after(UP, (METRICS, TIMEOUT), (METRICS, TIMEOUT), (HEALTH, None))
+    standing, reasons = after(UP, (METRICS, REFUSED), (METRICS, REFUSED), (HEALTH, None))
     assert (standing, reasons[-1]) == (Standing(State.UP, 202.0), Reason.RECOVERED)
 
 
@@ -100,7 +100,7 @@ def test_an_agent_that_is_down_for_another_reason_shows_the_newest() -> None:
     assert (standing.failure, standing.failing_since) == (TIMEOUT, 200.0)
 
 
-@pytest.mark.parametrize("kind", sorted(ANSWERED))
+@pytest.mark.parametrize("kind", sorted(REACHED))
 def test_metrics_that_cannot_be_used_leave_a_healthy_agent_on_the_whitelist_without_flapping(kind: Kind) -> None:
     bad = Failure(kind, "whatever")
     standing, reasons = after(UP, *[(METRICS, bad), (METRICS, bad), (HEALTH, None)] * 20)
@@ -143,15 +143,25 @@ def test_the_policy_decides_how_many_checks() -> None:
 
 
 def test_an_agent_in_good_standing_is_asked_both_questions() -> None:
-    for standing in (NEW, UP, replace(UP, state=State.SUSPECT, metrics_only=True)):
+    for standing in (NEW, UP):
         assert rhythm(standing, 3.0, 1.0) == Rhythm(3.0, 1.0)
+
+
+def test_a_suspect_whose_metrics_fail_is_still_asked_for_them() -> None:
+    suspect = replace(UP, state=State.SUSPECT, metrics_only=True)
+    assert rhythm(suspect, 3.0, 5.0) == Rhythm(1.0, 5.0, recheck=True)
 
 
 def test_a_suspect_is_checked_once_a_second_and_nothing_else() -> None:
     suspect = replace(UP, state=State.SUSPECT)
-    assert rhythm(suspect, 30.0, 10.0) == Rhythm(1.0, None)
-    assert rhythm(suspect, 0.5, 0.1) == Rhythm(0.5, None)
+    assert rhythm(suspect, 30.0, 10.0) == Rhythm(1.0, None, recheck=True)
+    assert rhythm(suspect, 0.5, 0.1) == Rhythm(0.5, None, recheck=True)
 
 
 def test_one_that_is_down_has_health_checks_only() -> None:
     assert rhythm(replace(UP, state=State.DOWN), 3.0, 1.0) == Rhythm(3.0, None)
+
+
+def test_an_agent_that_hangs_is_down_by_its_health_checks() -> None:
+    standing, _ = after(UP, (METRICS, TIMEOUT), (HEALTH, TIMEOUT), (HEALTH, TIMEOUT), (HEALTH, TIMEOUT))
+    assert (standing.state, standing.failure) == (State.DOWN, TIMEOUT)

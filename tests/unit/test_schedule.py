@@ -27,13 +27,12 @@ def test_a_key_is_due_once_an_interval_at_a_fixed_offset() -> None:
 
 
 def test_the_offset_is_the_same_after_a_restart() -> None:
-    first, second = Schedule[str](), Schedule[str]()
-    first.set("a", "10.0.0.1:5000", 3.0, 1000.0)
-    second.set("a", "10.0.0.1:5000", 3.0, 5000.7)
-    one, other = first.next_due(), second.next_due()
-    assert one is not None
-    assert other is not None
-    assert one % 3.0 == pytest.approx(other % 3.0)
+    offsets = []
+    for start in (1000.0, 5000.7):
+        schedule: Schedule[str] = Schedule()
+        schedule.set("a", "10.0.0.1:5000", 3.0, start)
+        offsets.append(times(schedule, start, start + 9)["a"][-1] % 3.0)
+    assert offsets[0] == pytest.approx(offsets[1])
 
 
 def test_many_keys_are_spread_over_the_interval() -> None:
@@ -91,3 +90,21 @@ def test_a_key_that_comes_back_is_due_once_an_interval() -> None:
         schedule.remove("a")
     schedule.set("a", "a", 1.0, 0.0)
     assert len(times(schedule, 0.0, 10.0)["a"]) == 10
+
+
+def test_what_is_new_is_asked_within_two_seconds_whatever_its_interval() -> None:
+    schedule: Schedule[str] = Schedule()
+    for number in range(100):
+        schedule.set(str(number), f"10.0.0.{number}:5000", 86400.0, 1000.0)
+    due = times(schedule, 1000.0, 1003.0)
+    assert len(due) == 100
+    assert max(moments[0] for moments in due.values()) <= 1002.0
+
+
+def test_from_now_means_one_interval_from_now() -> None:
+    schedule: Schedule[str] = Schedule()
+    schedule.set("a", "a", 1.0, 1000.3)
+    schedule.set("a", "a", 1.0, 1000.3, from_now=True)
+    assert times(schedule, 1000.3, 1003.5)["a"] == pytest.approx([1001.3, 1002.3, 1003.3])
+    schedule.set("a", "a", 1.0, 1003.5, from_now=True)
+    assert schedule.next_due() == pytest.approx(1004.3)

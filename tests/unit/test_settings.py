@@ -16,6 +16,10 @@ BAD_FILES = {
     "INTERVAL_METRICS_CHECK=nan": [
         "{file} line 1: INTERVAL_METRICS_CHECK: 'nan' is not a number of seconds from 0.1 to 86400"
     ],
+    "INTERVAL_METRICS_CHECK=1_0": [
+        "{file} line 1: INTERVAL_METRICS_CHECK: '1_0' is not a number of seconds from 0.1 to 86400"
+    ],
+    "LOG_LEVEL='info' # quiet": ["{file} line 1: a comment needs a line of its own"],
     "# a comment\n\nREQUEST_TIMEOUT=0": [
         "{file} line 3: REQUEST_TIMEOUT: '0' is not a number of seconds from 0.1 to 60"
     ],

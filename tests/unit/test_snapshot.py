@@ -8,11 +8,18 @@ from typing import Any
 import pytest
 
 from monitoring_supervisor.fleet import Fleet
-from monitoring_supervisor.model import Failure, Kind, Policy, Question, Scrape, Standing, State, Target
+from monitoring_supervisor.model import Failure, Kind, Policy, Question, Reason, Scrape, Standing, State, Target
 from monitoring_supervisor.store import snapshot
 
 A, B = Target("10.0.0.1:5000", "10.0.0.1", 5000, labels=(("role", "db"),)), Target("b:5000", "b", 5000)
 REPORT = b'{"schema":1,"sequence":7,"collected_at":5.5,"load":{"load_1m":0.5}}'
+
+
+def about(state: bytes, since: bytes, last: bytes, report: bytes) -> bytes:
+    return (
+        b'{"schema":1,"agents":{"a":{"failure":null,"state":%b,"since":%b,"last_health":%b,"last_metrics":null,"report":%b}}}'
+        % (state, since, last, report)
+    )
 
 
 @pytest.fixture
@@ -55,7 +62,13 @@ def test_the_document_says_everything_the_contract_names(fleet: Fleet) -> None:
                 "since": None,
                 "last_health": None,
                 "last_metrics": None,
-                "failure": {"kind": "refused", "detail": "connection refused", "since": 1003.0},
+                "failure": {
+                    "kind": "refused",
+                    "detail": "connection refused",
+                    "since": 1003.0,
+                    "checks": 3,
+                    "metrics_only": False,
+                },
                 "labels": {},
                 "report": None,
             },
@@ -84,6 +97,24 @@ def test_an_agent_that_was_down_before_a_restart_is_not_announced_again(fleet: F
     assert again.hear(Scrape(B, Question.HEALTH, Failure(Kind.REFUSED, "connection refused")), 3001.0) is None
 
 
+def test_an_agent_whose_metrics_cannot_be_used_is_not_announced_again_after_a_restart(tmp_path: Path) -> None:
+    fleet = Fleet(Policy(), {})
+    fleet.watch({A.name: A}, 1000.0)
+    fleet.hear(Scrape(A, Question.HEALTH), 1001.0)
+    bad = Scrape(A, Question.METRICS, Failure(Kind.NOT_A_REPORT, "not JSON"))
+    for second in range(5):
+        fleet.hear(bad, 1002.0 + second)
+    path = tmp_path / "metrics_data.json"
+    snapshot.write(path, snapshot.render(fleet, {}, 2000.0))
+    again = Fleet(Policy(), snapshot.read(path))
+    again.watch({A.name: A}, 3000.0)
+    assert again.agents[A.name].standing == fleet.agents[A.name].standing
+    again.hear(Scrape(A, Question.HEALTH), 3001.0)
+    move = again.hear(bad, 3002.0)
+    assert move is not None
+    assert (move.reason, move.after.since) == (Reason.NOTHING, 1002.0)
+
+
 def test_the_file_is_readable_by_its_group_and_nobody_else(fleet: Fleet, tmp_path: Path) -> None:
     path = tmp_path / "metrics_data.json"
     snapshot.write(path, snapshot.render(fleet, {}, 2000.0))
@@ -110,7 +141,9 @@ def test_without_a_file_nothing_is_known(tmp_path: Path) -> None:
     "content",
     [b"", b"garbage", b"\x00" * 100, b"[]", b"{}", b'{"schema": 2, "agents": {}}', b'{"schema": 1, "agents": []}',
      b'{"schema": 1, "agents": {"a": null}}', b'{"schema": 1, "agents": {"a": {"failure": 1}}}', b"[" * 100_000,
-     b'{"schema": 1, "agents": {"a": {"state": "odd", "since": 1, "failure": null, "report": null}}}'],
+     about(b'"odd"', b"1", b"1", b"null"), about(b'"up"', b"NaN", b"1", b"null"),
+     about(b'"up"', b"1e99", b"1", b"null"),
+     about(b'"up"', b"1", b'"now"', b"null"), about(b'"up"', b"1", b"1", b"[1]")],
 )  # fmt: skip
 def test_what_is_no_snapshot_is_damaged(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "metrics_data.json"

@@ -13,7 +13,9 @@ TARGET = Target("web-1:5000", "web-1", 5000)
 UP = Standing(State.UP, 1000.0)
 FAILURE = Failure(Kind.REFUSED, "connection refused, nothing listens at the port")
 DOWN = Standing(State.DOWN, 1005.0, failures=3, failure=FAILURE, failing_since=1003.0)
-HUGE = b'{"load":{"load_1m":1' + b"0" * 400 + b'},"memory":{"used_percent":1e999},"filesystems":{"/":{"used_percent":true}}}'
+HUGE = (
+    b'{"load":{"load_1m":1%b},"memory":{"used_percent":1e999},"filesystems":{"/":{"used_percent":true}}}' % (b"0" * 400)
+)
 REPORT = wire.encode(
     {
         "load": {"load_1m": 1.25},
