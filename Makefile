@@ -134,5 +134,5 @@ clean:
 
 .venv/.test: .venv/.made setup.cfg pyproject.toml Makefile
 	echo "Installing the daemons and the test tools into .venv ..."
-	.venv/bin/pip install -qq --disable-pip-version-check -e '.[test]' pytest-xdist
+	.venv/bin/pip install -qq --disable-pip-version-check -e '.[test]'
 	touch .venv/.run $@

@@ -68,7 +68,7 @@ def collectors() -> tuple[Collector, ...]:
         Collector("processes", 15, processes.Processes().collect, may_block=True, metrics=processes.METRICS),
         Collector("filesystems", 15, filesystems.Filesystems().collect, may_block=True, metrics=filesystems.METRICS),
         Collector("control_groups", 15, control_groups.collect, may_block=True, metrics=control_groups.METRICS),
-        Collector("clock", 15, clock.collect, metrics=clock.METRICS),
+        Collector("clock", 15, clock.Clock().collect, may_block=True, metrics=clock.METRICS),
         Collector("hardware", 15, hardware.collect, may_block=True, metrics=hardware.METRICS),
         Collector("units", 30, units.collect, may_block=True, metrics=units.METRICS),
         Collector("restarts", 300, units.collect_restarts, may_block=True, metrics=units.RESTARTS_METRICS),

@@ -1,5 +1,6 @@
 """The package over time: upgraded, installed again, removed, purged."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from .machine import Machine
-from .watching import SETTINGS, STATE, main_pid, state, supervise
+from .watching import SETTINGS, STATE, ask, main_pid, state, supervise
 
 DEB = "/root/monitoring-agent.deb"
 
@@ -42,6 +43,9 @@ def test_an_upgrade_restarts_both_daemons_of_a_watching_machine(upgradable: Mach
         assert upgradable.show(unit, "ActiveState") == "active"
         assert main_pid(upgradable, unit) not in {0, pid}
     assert state(upgradable) == "up"
+    health = json.loads(ask(upgradable, "/healthcheck", token=True)[1])
+    assert health["previous"]["end"] == "package_upgrade"
+    assert upgradable.attempt("test -e /run/monitoring-agent.upgrade").returncode != 0
 
 
 def test_an_upgrade_leaves_a_disabled_supervisor_stopped(upgradable: Machine) -> None:

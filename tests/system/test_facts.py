@@ -1,0 +1,101 @@
+"""What the installed and confined agent says, held against the machine's own tools; and its last word."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitoring_agent.collectors.registry import collectors
+
+from . import roots
+from .conftest import Installation
+from .machine import Machine, boot
+from .watching import ask, main_pid
+
+
+def report(machine: Machine) -> dict[str, Any]:
+    status, body = ask(machine, "/getmetrics", token=True)
+    if status != 200:
+        return {}
+    document: dict[str, Any] = json.loads(body)
+    return document
+
+
+def whole_report(machine: Machine) -> dict[str, Any]:
+    """A report to which every collector has contributed."""
+    names = {collector.name for collector in collectors()}
+    machine.wait_until(lambda: set(report(machine).get("collectors", {})) == names, 60, "every collector has run")
+    return report(machine)
+
+
+def test_no_collector_fails_in_the_sandbox(machine: Machine) -> None:
+    failing = {name: one for name, one in whole_report(machine)["collectors"].items() if not one["ok"]}
+    assert failing == {}
+
+
+def test_the_numbers_are_those_of_the_machine_s_own_tools(machine: Machine) -> None:
+    said = whole_report(machine)
+    free = machine.run("free -b | awk '/^Mem:/ {print $2, $7}'").split()
+    assert said["memory"]["meminfo"]["MemTotal_bytes"] == int(free[0])
+    assert said["memory"]["meminfo"]["MemAvailable_bytes"] == pytest.approx(int(free[1]), rel=0.1)
+    size, used, available = map(int, machine.run("df -B1 --output=size,used,avail / | tail -n 1").split())
+    root = said["filesystems"]["/"]
+    assert root["size_bytes"] == size
+    assert root["size_bytes"] - root["free_bytes"] == pytest.approx(used, rel=0.05)
+    assert root["available_bytes"] == pytest.approx(available, rel=0.05)
+    inodes = int(machine.run("df --output=itotal / | tail -n 1"))
+    assert root["inodes"] == inodes
+    assert said["host"]["cpus"] == int(machine.run("nproc"))
+    assert len(said["cpu"]["cores"]) >= said["host"]["cpus"]
+    uptime = float(machine.run("cut -d' ' -f1 /proc/uptime"))
+    assert said["uptime"]["uptime_seconds"] == pytest.approx(uptime, abs=10)
+
+
+def test_the_machine_s_identity_is_the_one_that_systemd_derives(machine: Machine) -> None:
+    application = "b3a9c8a52f0e4c539a514f4d0a6f7e21"
+    derived = machine.run(f"systemd-id128 machine-id --app-specific={application}")
+    assert whole_report(machine)["host"]["machine_id"] == derived
+    assert machine.run("cat /etc/machine-id") not in json.dumps(whole_report(machine))
+
+
+def test_units_are_counted_and_failed_ones_named_as_systemctl_does(machine: Machine) -> None:
+    machine.run("systemd-run --unit=doomed /bin/false; sleep 1; systemctl is-failed doomed", timeout=30)
+    machine.wait_until(
+        lambda: "doomed.service" in report(machine).get("units", {}).get("failed", {}), 40, "the failed unit is named"
+    )
+    failed = machine.run("systemctl list-units --all --failed --plain --no-legend | wc -l")
+    assert report(machine)["units"]["states"]["failed"] == int(failed)
+    machine.run("systemctl reset-failed doomed")
+
+
+def test_pending_updates_are_worked_out_without_root_and_without_a_network(machine: Machine) -> None:
+    said = whole_report(machine)["packages"]
+    count = machine.run("apt-get -s dist-upgrade 2>/dev/null | grep -c '^Inst .* \\[' || true")
+    assert said["updates_pending"] == int(count)
+    assert said["packages_held"] == 0
+    assert said["reboot_required"] in {0, 1}
+
+
+def previous(machine: Machine) -> Any:
+    machine.wait_until(lambda: report(machine), 20, "the agent answers")
+    return report(machine)["agent"].get("previous")
+
+
+def test_a_stop_and_a_crash_are_told_apart_afterwards(own_machine: Machine) -> None:
+    own_machine.run("systemctl restart monitoring-agent")
+    assert previous(own_machine)["end"] == "service_stopped"
+    own_machine.run(f"kill -9 {main_pid(own_machine, 'monitoring-agent')}")
+    own_machine.wait_until(lambda: previous(own_machine) == {"end": "agent_crashed"}, 20, "the crash is told")
+
+
+def test_the_end_of_the_machine_is_told_after_it_is_up_again(installation: Installation) -> None:
+    layer = Path(tempfile.mkdtemp(prefix="monitoring-rebooted-", dir="/var/tmp"))
+    try:
+        with boot(installation.layers, keep=layer) as machine:
+            previous(machine)
+        with boot([layer, *installation.layers]) as machine:
+            assert previous(machine)["end"] == "machine_going_down"
+    finally:
+        roots.remove(layer)
