@@ -15,8 +15,6 @@ from tests.fleet.movement import Counter, Gauge, Moving, Piece, Rate, chance, fr
 
 # Said anew for each agent and answer; everything else is shared by the agents of a kind.
 OWN_KEYS = ("schema", "sequence", "collected_at", "host")
-# Sections that the sampler renews more slowly than it reports.
-SLOW_SECTIONS = {"processes": 15, "filesystems": 15}
 PAGE_BYTES = 4096
 
 Tree = dict[str, Any]
@@ -60,12 +58,14 @@ def contents(report: Tree, kinds: int) -> list[Content]:
 
 def _content(report: Tree, uptime: float, kind: int) -> Content:
     shared = {key: value for key, value in report.items() if key not in OWN_KEYS}
-    moving = {
-        section: _set_in_motion(node, f"{kind}/{section}", uptime, SLOW_SECTIONS.get(section, 1))
-        if section != "agent"
-        else node
-        for section, node in shared.items()
-    }
+    periods = {one.name: one.period_seconds for one in collectors()}
+    moving: Tree = {}
+    for section, node in shared.items():
+        period = periods.get(section, 1)
+        if section == "agent" or period == float("inf"):
+            moving[section] = node
+        else:  # the sampler renews some sections more slowly than it reports
+            moving[section] = _set_in_motion(node, f"{kind}/{section}", uptime, max(1, round(period)))
     json_pieces = _as_json(moving)
     assert json_pieces[0] == b"{"
     exposed = {**moving, "host": report["host"]}
@@ -79,13 +79,13 @@ def _set_in_motion(node: Tree, path: str, uptime: float, renewed_every: int) -> 
         phase = zlib.crc32(f"{path}/{key}".encode())
         if isinstance(value, dict):
             result[key] = _set_in_motion(value, f"{path}/{key}", uptime, renewed_every)
-        elif isinstance(value, bool | str) or not value or key in {"total_bytes", "size_bytes", "inodes"}:
+        elif isinstance(value, bool | str | list) or not value or key in {"total_bytes", "size_bytes", "inodes"}:
             result[key] = value
         elif key.endswith("_total"):
             decimals = 0 if isinstance(value, int) else max(2, len(repr(value).partition(".")[2]))
             # The average since this machine started, for quieter and for busier ones; time itself goes no faster.
             busy = 0.3 + (0.7 if decimals else 2.0) * chance(phase)
-            result[key] = Counter(value, value / uptime * busy, phase, decimals)
+            result[key] = Counter(value, value / uptime * busy, phase, decimals, renewed_every)
         else:
             result[key] = _rate_or_gauge(key, value, result, phase, renewed_every)
     # A rate of a counter moves with it, also if it was zero in the second that the template is from.
@@ -131,7 +131,7 @@ def _expose(families: dict[str, list[Piece]], section: str, between: list[str], 
     for key, value in node.items():
         if isinstance(value, dict):
             _expose(families, section, [*between, key], value)
-        elif not isinstance(value, str):
+        elif isinstance(value, int | float | Moving):
             number: Piece = value if isinstance(value, Moving) else b"%a" % (value + 0)
             label = f"{{of={json.dumps('/'.join(between))}}}" if between else ""
             family = families.setdefault(f"{section}_{key}", [])

@@ -21,22 +21,24 @@ def chance(step: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """Rises with every answer, now more and now less; `decimals` 0 counts whole things."""
+    """Rises with the answers, now more and now less; `decimals` 0 counts whole things. Renewed every so many."""
 
     start: float
     per_answer: float
     phase: int
     decimals: int
+    renewed_every: int = 1
 
     def at(self, answer: int) -> float:
         """The count at this answer. Chance moves each step by less than one step, so that it never falls."""
-        count = self.start + self.per_answer * (answer + chance(answer + self.phase))
+        step = answer // self.renewed_every
+        count = self.start + self.per_answer * self.renewed_every * (step + chance(step + self.phase))
         return round(count, self.decimals) if self.decimals else int(count)
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What a counter rose by since the answer before, over a second that was measured and so is never quite one."""
+    """What a counter rose by each second since it was renewed, over a time that was measured: never quite a second."""
 
     counter: Counter
     scale: float
@@ -44,8 +46,9 @@ class Rate:
 
     def at(self, answer: int) -> float:
         """The rate at this answer."""
-        risen = self.counter.at(answer) - self.counter.at(answer - 1)
-        measured_seconds = 0.998 + 0.004 * chance(answer + self.counter.phase + 7)
+        every = self.counter.renewed_every
+        risen = self.counter.at(answer) - self.counter.at(answer - every)
+        measured_seconds = every * (0.998 + 0.004 * chance(answer // every + self.counter.phase + 7))
         return round(risen * self.scale / measured_seconds, self.decimals)
 
 
