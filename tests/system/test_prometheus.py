@@ -83,12 +83,12 @@ def exporter() -> Iterator[str]:
 def exporter_text(address: str) -> str:
     def fetch() -> str:
         try:
-            with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://{address}/metrics", timeout=20) as answer:
                 return str(answer.read().decode())
         except OSError:
             return ""
 
-    return wait_for(fetch)
+    return wait_for(fetch, 60)
 
 
 def test_every_series_that_a_dashboard_asks_of_node_exporter_is_ours_too_with_the_same_value(
