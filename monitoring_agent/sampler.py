@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 INTERVAL_SECONDS = 1.0
 # A collector that failed is tried again after this time, if not before.
 RETRY_SECONDS = 60.0
+# What the collectors may fill of a report; the rest is for what stands around them.
+MAX_PARTS_BYTES = wire.MAX_BODY_BYTES - 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class _Outcome:
     sampled: float
     duration_seconds: float
     error: str | None = None
+    encoded: bytes = b""  # the sample as a member of the report
 
 
 @dataclass
@@ -112,6 +115,7 @@ class Sampler:
             sample = raw
             if before and before.raw:
                 sample = slot.collector.derive(before.raw, raw, started - before.sampled)
+            encoded = _member(slot.collector.name, sample)
         except Exception as error:  # noqa: BLE001 a broken collector is data: it must not cost the others
             text = f"{type(error).__name__}: {error}"
             if before is None or before.error != text:
@@ -122,34 +126,37 @@ class Sampler:
             return
         if before is not None and before.error is not None:
             log.info("collector %s works again", slot.collector.name)
-        slot.outcome = _Outcome(sample, raw, started, self.clock() - started)
+        slot.outcome = _Outcome(sample, raw, started, self.clock() - started, encoded=encoded)
 
     def _serialise(self, now: float) -> bytes:
-        report: dict[str, Any] = {
+        """The report, put together of its parts; what did not run since the last one was encoded then."""
+        head = {
             "schema": wire.SCHEMA,
             "sequence": self._sequence,
             "collected_at": round(self.wall_clock(), 3),
-            "host": {},
             "agent": self._agent,
         }
-        health: dict[str, Any] = {}
+        parts: dict[str, bytes] = {}
+        health: dict[str, Sample] = {}
         for slot in self._slots:
             outcome = slot.outcome
             if outcome is None:
                 continue  # it runs apart and has not answered yet
             name = slot.collector.name
-            if outcome.error is None:
-                report[name] = outcome.sample
             health[name] = _health(outcome, now)
-        report["collectors"] = health
-        body = wire.encode(report)
-        while len(body) > wire.MAX_BODY_BYTES:
+            if outcome.error is None:
+                parts[name] = outcome.encoded
+        while sum(map(len, parts.values())) > MAX_PARTS_BYTES:
             # Nobody would read it. The largest part goes, and says so.
-            largest = max((name for name in health if name in report), key=lambda name: len(wire.encode(report[name])))
-            del report[largest]
+            largest = max(parts, key=lambda name: len(parts[name]))
+            del parts[largest]
             health[largest] |= {"ok": False, "error": "its sample is too large for a report"}
-            body = wire.encode(report)
-        return body
+        return b",".join((wire.encode(head)[:-1], *parts.values(), _member("collectors", health) + b"}"))
+
+
+def _member(name: str, value: Sample) -> bytes:
+    """A member of a JSON object, without the braces around it. Raises ValueError on what JSON cannot say."""
+    return wire.encode({name: value})[1:-1]
 
 
 def _health(outcome: _Outcome, now: float) -> Sample:

@@ -7,6 +7,7 @@ import gc
 import logging
 import mmap
 import os
+import select
 import signal
 import socket
 import struct
@@ -39,6 +40,8 @@ THREADS = 8
 WORKER_TIMEOUT_SECONDS = 10
 KEEP_ALIVE_SECONDS = 75
 GRACE_SECONDS = 2
+# How often the arbiter looks at the worker. A death wakes it up at once; gunicorn's every second would only cost.
+LOOK_SECONDS = 3.0
 
 
 class Heartbeat:
@@ -153,8 +156,17 @@ class AgentArbiter(Arbiter):  # type: ignore[misc]
         self._beaten = time.monotonic()
         self._ready = False
 
+    def sleep(self) -> None:
+        """gunicorn's pause between two looks at the worker, until version 23: a second, or until a signal."""
+        if not self._ready or select.select([self.PIPE[0]], [], [], LOOK_SECONDS)[0]:
+            super().sleep()
+
+    def wait_for_signals(self, timeout: float = 1.0) -> Any:
+        """The same in gunicorn 27."""
+        return super().wait_for_signals(timeout=LOOK_SECONDS if self._ready else timeout)
+
     def murder_workers(self) -> None:
-        """Called by gunicorn once a second: look whether the worker's heart beats.
+        """Called by gunicorn after each pause: look whether the worker's heart beats.
 
         gunicorn 20.1 itself would compare wall clocks, and kill a good worker when the clock is set.
         """

@@ -6,6 +6,7 @@ whole, everything has a deadline, and the sign of life stops when sampling stops
 """
 
 import contextlib
+import gc
 import logging
 import os
 import re
@@ -36,6 +37,8 @@ MAX_HEAD_BYTES = 16 * 1024
 # Without a sample, or with a thread held, for this long the worker stops its sign of life, and is replaced.
 STUCK_SECONDS = 20.0
 MAX_REFUSED = 64
+# How long the loop may sleep when nobody asks; its sign of life is wanted every ten seconds.
+IDLE_SECONDS = 3.0
 # Well below the 1024 descriptors that a service has by default.
 MAX_CONNECTIONS = 512
 
@@ -80,6 +83,9 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def run(self) -> None:
         """Start sampling, then serve until told to end."""
+        # A tick makes some thousand objects, none of them in a circle: looking for circles so often only costs.
+        gc.set_threshold(50_000, 20, 20)
+        self.poller = _PatientSelector(self)
         # A signal writes to this pipe: with it in the loop, a stop or a reload does not wait for the next turn.
         self.poller.register(self.PIPE[0], selectors.EVENT_READ, self._drain)
         sampler = Sampler(collectors(), Host(), previous=self._service.previous)
@@ -107,6 +113,10 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         newest = self._service.newest()
         if newest is not None and not is_stuck(newest.sampled, self._serving.values(), now):
             self.app.heartbeat.beat()
+
+    def is_idle(self) -> bool:
+        """Whether there is no deadline to keep."""
+        return self.alive and not (self._waiting or self._serving or self._refused)
 
     def _end_overdue(self, now: float) -> None:
         for conn, deadline in list(self._waiting.items()):
@@ -233,6 +243,19 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             log.error("a request failed", exc_info=exc)
         with contextlib.suppress(OSError):
             client.sendall(answer)
+
+
+class _PatientSelector(selectors.DefaultSelector):
+    """Waits longer than the second that gunicorn's loop asks for while there is no deadline to keep."""
+
+    def __init__(self, worker: AgentWorker) -> None:
+        super().__init__()
+        self._worker = worker
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout == 1.0 and self._worker.is_idle():
+            timeout = IDLE_SECONDS
+        return super().select(timeout)
 
 
 def is_stuck(sampled: float, deadlines: Iterable[float], now: float) -> bool:

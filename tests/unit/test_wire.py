@@ -34,6 +34,12 @@ def test_wide_and_nearly_too_deep_documents_are_accepted() -> None:
     wire.decode(b'{"a":' + b"[" * 63 + b"]" * 63 + b"}")
 
 
+def test_brackets_inside_of_texts_do_not_count_as_depth() -> None:
+    wire.decode(wire.encode({"a": "[" * 100, **{str(number): [] for number in range(100)}}))
+    with pytest.raises(wire.NotJson, match="nested too deeply"):
+        wire.decode(b'{"b":"]]]","a":' + b"[" * 64 + b"]" * 64 + b"}")
+
+
 def test_what_json_cannot_say_is_not_sent() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         wire.encode({"a": float("nan")})
