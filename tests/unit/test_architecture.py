@@ -33,6 +33,7 @@ LAYERS = {
     "monitoring_agent.sampler": 6,
     "monitoring_agent.exposition": 6,
     "monitoring_agent.app": 7,
+    "monitoring_agent.arbiter": 8,
     "monitoring_agent.worker": 8,
     "monitoring_agent.server": 9,
     "monitoring_supervisor.model": 2,
@@ -42,12 +43,14 @@ LAYERS = {
     "monitoring_supervisor.schedule": 3,
     "monitoring_supervisor.words": 3,
     "monitoring_supervisor.resolver": 3,
+    "monitoring_supervisor.answers": 3,
     "monitoring_supervisor.agent_client": 4,
     "monitoring_supervisor.fleet": 4,
     "monitoring_supervisor.poller": 5,
     "monitoring_supervisor.store.snapshot": 5,
-    "monitoring_supervisor.daemon": 6,
-    "monitoring_supervisor.__main__": 7,
+    "monitoring_supervisor.store.pace": 6,
+    "monitoring_supervisor.daemon": 7,
+    "monitoring_supervisor.__main__": 8,
 }
 
 

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from monitoring_supervisor.daemon import DISK_BYTES_PER_SECOND, Pace
+from monitoring_supervisor.store.pace import DISK_BYTES_PER_SECOND, Pace
 from monitoring_supervisor.store.snapshot import Writer
 
 
