@@ -25,8 +25,9 @@ log = logging.getLogger(__name__)
 
 # A worker whose heart has not beaten for this long is replaced.
 SIGN_OF_LIFE_SECONDS = 10
-# How often the arbiter looks at the worker. A death wakes it up at once; gunicorn's every second would only cost.
-LOOK_SECONDS = 3.0
+# How long arbiter and worker may sleep when nobody asks. A death or a signal wakes them up at once, and gunicorn's
+# every second would only cost.
+PAUSE_SECONDS = 3.0
 # How long a worker may take to end.
 GRACE_SECONDS = 2
 
@@ -58,12 +59,12 @@ class AgentArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
 
     def sleep(self) -> None:
         """gunicorn's pause between two looks at the worker, until version 23: a second, or until a signal."""
-        if not self._ready or select.select([self.PIPE[0]], [], [], LOOK_SECONDS)[0]:
+        if not self._ready or select.select([self.PIPE[0]], [], [], self.app.pause_seconds)[0]:
             super().sleep()
 
     def wait_for_signals(self, timeout: float = 1.0) -> Any:
         """The same in gunicorn 27."""
-        return super().wait_for_signals(timeout=LOOK_SECONDS if self._ready else timeout)
+        return super().wait_for_signals(timeout=self.app.pause_seconds if self._ready else timeout)
 
     def murder_workers(self) -> None:
         """Called by gunicorn after each pause: look whether the worker's heart beats.
@@ -152,6 +153,11 @@ class AgentArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         gc.collect()
         gc.freeze()
         return super().spawn_worker()
+
+
+def pause_seconds(notifier: Notifier) -> float:
+    """How long a pause may be, so that systemd hears of us several times within its own limit."""
+    return min(PAUSE_SECONDS, (notifier.watchdog_seconds or 60.0) / 4)
 
 
 def unbindable(settings: Settings, besides: Settings | None = None) -> None:

@@ -15,7 +15,14 @@ from monitoring_agent import goodbye
 from monitoring_agent import settings as agent_settings
 from monitoring_agent.access import Access
 from monitoring_agent.app import Service, create_app
-from monitoring_agent.arbiter import GRACE_SECONDS, SIGN_OF_LIFE_SECONDS, AgentArbiter, Heartbeat, unbindable
+from monitoring_agent.arbiter import (
+    GRACE_SECONDS,
+    SIGN_OF_LIFE_SECONDS,
+    AgentArbiter,
+    Heartbeat,
+    pause_seconds,
+    unbindable,
+)
 from monitoring_agent.host import Host
 from monitoring_agent.settings import Settings
 from monitoring_agent.shared import address, journal, wire
@@ -44,8 +51,9 @@ class AgentLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
 class AgentApplication(BaseApplication):  # type: ignore[misc]
     """What gunicorn asks for its configuration and its WSGI application."""
 
-    def __init__(self, config: Path | None, settings: Settings) -> None:
+    def __init__(self, config: Path | None, settings: Settings, pause_seconds: float) -> None:
         self.config = config
+        self.pause_seconds = pause_seconds
         self.settings = settings
         self.service = Service(Access(settings.allow, settings.token))
         self.heartbeat = Heartbeat()
@@ -143,7 +151,7 @@ def main() -> int:
         return EX_UNAVAILABLE
     notifier = Notifier()
     os.environ.pop("PORT", None)  # gunicorn would listen there instead
-    application = AgentApplication(arguments.config, settings)
+    application = AgentApplication(arguments.config, settings, pause_seconds(notifier))
     application.begin_life()
     AgentArbiter(application, notifier).run()
     return 0

@@ -37,8 +37,6 @@ MAX_HEAD_BYTES = 16 * 1024
 # Without a sample, or with a thread held, for this long the worker stops its sign of life, and is replaced.
 STUCK_SECONDS = 20.0
 MAX_REFUSED = 64
-# How long the loop may sleep when nobody asks; its sign of life is wanted every ten seconds.
-IDLE_SECONDS = 3.0
 # Well below the 1024 descriptors that a service has by default.
 MAX_CONNECTIONS = 512
 
@@ -254,7 +252,7 @@ class _PatientSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout == 1.0 and self._worker.is_idle():
-            timeout = IDLE_SECONDS
+            timeout = self._worker.app.pause_seconds
         return super().select(timeout)
 
 

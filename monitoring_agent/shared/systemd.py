@@ -16,6 +16,7 @@ class Notifier:
     def __init__(self, environ: MutableMapping[str, str] = os.environ) -> None:
         self._socket = SystemdNotifier()
         environ.pop("NOTIFY_SOCKET", None)
+        self.watchdog_seconds = _watchdog_seconds(environ)
 
     def ready(self, status: str) -> None:
         """The daemon serves; also the end of a reload."""
@@ -41,3 +42,11 @@ class Notifier:
 def _ascii(text: str) -> str:
     """sdnotify encodes in Latin-1 and swallows the error; newlines would start another assignment."""
     return text.replace("\n", " ").encode("ascii", "replace").decode("ascii")
+
+
+def _watchdog_seconds(environ: MutableMapping[str, str]) -> float | None:
+    """The time within which systemd wants a sign of life, or None if it wants none of this process."""
+    micros = environ.get("WATCHDOG_USEC", "")
+    if not micros.isdigit() or environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    return int(micros) / 1e6

@@ -1,5 +1,6 @@
 """Roots, the package, and machines that it is installed in, for Debian 12 and Debian 13."""
 
+import fcntl
 import os
 import subprocess
 import tempfile
@@ -36,6 +37,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
             group = f"{params.get('release', 'host')}-{'suites' if 'suite' in params else 'machine'}"
             item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture(scope="module")
+def mounts_alone() -> Iterator[None]:
+    """No test in another process mounts something on this machine, or looks at all its mounts, meanwhile."""
+    with (Path(tempfile.gettempdir()) / "monitoring-tests-mounts.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session", params=["bookworm", "trixie"])

@@ -77,7 +77,7 @@ def running(environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
 def test_make_run_leaves_no_process_behind(running: subprocess.Popen[bytes], interrupt: Callable[[int], None]) -> None:
     assert len(processes(running.pid)) >= 4
     interrupt(running.pid)
-    running.wait(timeout=10)
+    running.wait(timeout=30)
     deadline = time.monotonic() + 5
     while left := processes(running.pid):
         assert time.monotonic() < deadline, left

@@ -58,7 +58,7 @@ def series(text: str) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentDaemon]:
+def agent(tmp_path_factory: pytest.TempPathFactory, mounts_alone: None) -> Iterator[AgentDaemon]:
     agent = AgentDaemon(tmp_path_factory.mktemp("agent"))
     agent.start()
     agent.wait_ready()
