@@ -28,8 +28,11 @@ def resolve(host: str) -> list[str]:
 class Resolver:
     """One question at a time for each name, whoever waits for it; the last good answer stays good when none comes."""
 
-    def __init__(self, resolve: Callable[[str], list[str]] = resolve) -> None:
+    def __init__(
+        self, resolve: Callable[[str], list[str]] = resolve, fresh_seconds: float = FRESH_SECONDS
+    ) -> None:
         self._resolve = resolve
+        self._fresh_seconds = fresh_seconds
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="resolver")
         self._known: dict[str, _Known] = {}
         self._asking: dict[str, asyncio.Future[list[str]]] = {}
@@ -40,7 +43,7 @@ class Resolver:
             return [host]
         now = asyncio.get_running_loop().time()
         known = self._known.get(host)
-        if known is not None and now - known.asked < FRESH_SECONDS:
+        if known is not None and now - known.asked < self._fresh_seconds:
             return known.addresses
         question = self._asking.get(host) or self._ask(host)
         if known is not None:

@@ -1,5 +1,6 @@
 """Whether the clock is right: the kernel's own account of how it is kept (adjtimex(2))."""
 
+import contextlib
 import ctypes
 import os
 import subprocess
@@ -72,10 +73,8 @@ class Clock:
         The agent's sandbox forbids adjtimex(2), with which the clock could also be set. There only `synchronised` is
         known, from systemd, which asks the kernel for us.
         """
-        try:
+        with contextlib.suppress(PermissionError):
             return ask_kernel()
-        except PermissionError:
-            pass
         if time.monotonic() - self._asked > ASK_AGAIN_SECONDS:
             self._asked, self._synchronised = time.monotonic(), ask_systemd()
         known = {} if self._synchronised is None else {"synchronised": self._synchronised}

@@ -6,11 +6,11 @@ Everything is worked out from what apt and dpkg keep on the disk: without root, 
 import csv
 import os
 import re
-import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
 
+from monitoring_agent.collectors.commands import output
 from monitoring_agent.collectors.facts import os_release
 from monitoring_agent.host import Host
 from monitoring_agent.metric import Metric
@@ -108,14 +108,5 @@ def end_of_life(host: Host) -> Sample:
 
 def _simulate() -> str:
     """What apt-get would do now. It takes no lock, and writes nothing."""
-    command = ["apt-get", "--simulate", "-o", "Debug::NoLocking=true", "-o", "Dir::Cache=", "dist-upgrade"]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        timeout=DEADLINE_SECONDS,
-        check=False,
-        env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
-    )
-    if done.returncode != 0:
-        raise OSError(f"apt-get --simulate failed: {done.stderr.decode('utf-8', 'replace').strip()[:300]}")
-    return done.stdout.decode("utf-8", "replace")
+    options = ("--simulate", "-o", "Debug::NoLocking=true", "-o", "Dir::Cache=")
+    return output("apt-get", *options, "dist-upgrade", deadline_seconds=DEADLINE_SECONDS)

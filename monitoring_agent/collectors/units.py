@@ -3,9 +3,9 @@
 Asked with systemctl(1), which any user may.
 """
 
-import subprocess
 from collections import Counter
 
+from monitoring_agent.collectors.commands import output
 from monitoring_agent.host import Host
 from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample
@@ -74,15 +74,4 @@ def _booted(host: Host) -> bool:
 
 
 def _systemctl(*arguments: str) -> str:
-    command = ["systemctl", "--no-pager", "--no-ask-password", *arguments]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        timeout=DEADLINE_SECONDS,
-        check=False,
-        env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
-    )
-    if done.returncode != 0:
-        said = printable(done.stderr.decode("utf-8", "replace").strip())
-        raise OSError(f"systemctl {arguments[0]} failed: {said}")
-    return done.stdout.decode("utf-8", "replace")
+    return output("systemctl", "--no-pager", "--no-ask-password", *arguments, deadline_seconds=DEADLINE_SECONDS)

@@ -29,14 +29,12 @@ def join(host: str, port: int) -> str:
 def parse_network(text: str) -> IPNetwork:
     """The network; a lone address is a network of one. Raises ValueError with the remedy."""
     try:
-        return ipaddress.ip_network(text)
-    except ValueError:
-        pass
-    try:
-        meant = ipaddress.ip_network(text, strict=False)
+        network = ipaddress.ip_network(text, strict=False)
     except ValueError:
         raise ValueError(f"{text!r} is not a network; write for example 10.0.0.0/24") from None
-    raise ValueError(f"{text!r} is an address inside a network; write {meant}")
+    if ipaddress.ip_address(text.partition("/")[0]) != network.network_address:
+        raise ValueError(f"{text!r} is an address inside a network; write {network}")
+    return network
 
 
 def parse_address(text: str) -> Address:

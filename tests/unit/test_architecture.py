@@ -27,6 +27,7 @@ LAYERS = {
     "monitoring_agent.recall": 2,
     "monitoring_agent.goodbye": 2,
     "monitoring_agent.collectors.probes": 2,
+    "monitoring_agent.collectors.commands": 2,
     "monitoring_agent.collectors.facts": 3,
     "monitoring_agent.collectors.*": 4,
     "monitoring_agent.collectors.registry": 5,

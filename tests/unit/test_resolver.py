@@ -63,12 +63,11 @@ def test_a_name_nobody_answers_about_costs_no_other_name_and_gets_no_second_ques
     assert server.asked.count("dead") <= 2
 
 
-def test_the_last_good_answer_is_used_while_a_new_one_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("monitoring_supervisor.resolver.FRESH_SECONDS", 0.0)
+def test_the_last_good_answer_is_used_while_a_new_one_is_waited_for() -> None:
     server = NameServer()
 
     async def ask() -> None:
-        resolver = Resolver(server.resolve)
+        resolver = Resolver(server.resolve, fresh_seconds=0.0)
         assert await resolver.lookup("web") == ["10.0.0.1"]
         server.silent["web"] = threading.Event()
         assert await asyncio.wait_for(resolver.lookup("web"), 1) == ["10.0.0.1"]
