@@ -54,11 +54,13 @@ run: .venv/.run
 	echo "Settings: $$settings. Ctrl-C ends both daemons."
 	# By pid and awaited: neither may outlive this command, whichever of the two ends first.
 	daemons=()
-	trap 'kill "$${daemons[@]}" 2>/dev/null || true; wait || true' EXIT
+	trap 'trap "" INT TERM HUP; kill "$${daemons[@]}" 2>/dev/null || true; wait || true' EXIT
 	trap 'exit 0' INT TERM HUP
 	.venv/bin/monitoring-agent --config "$$settings" & daemons+=($$!)
 	.venv/bin/monitoring-supervisor --config "$$settings" & daemons+=($$!)
-	wait -n
+	# Awake once a second: a shell that waits for one of several children may sleep through a signal.
+	while kill -0 "$${daemons[0]}" && kill -0 "$${daemons[1]}"; do sleep 1 & wait $$! || true; done 2>/dev/null
+	for daemon in "$${daemons[@]}"; do kill -0 "$$daemon" 2>/dev/null || wait "$$daemon"; done
 
 test: .venv/.test
 	.venv/bin/ruff check --quiet .

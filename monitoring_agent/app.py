@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask, Response, request
 from werkzeug.exceptions import BadRequest, HTTPException
 
-from monitoring_agent import exposition
+from monitoring_agent import exposition, since
 from monitoring_agent.access import Access
 from monitoring_agent.recall import Report
 from monitoring_agent.sampler import Sampler
@@ -15,8 +15,6 @@ from monitoring_agent.shared import wire
 
 # A sampler that missed this many beats has stopped.
 STALE_SECONDS = 5.0
-# What an answer to `since` holds beside the reports.
-MAX_ENVELOPE_BYTES = 64 * 1024
 
 
 class Service:
@@ -66,9 +64,7 @@ def create_app(service: Service, health_path: str, metrics_path: str) -> Flask:
         newest = service.newest()
         if newest is None:
             return _json({"error": "no sample has been taken yet"}, 503)
-        since = request.args.get("since")
-        body = newest.body if since is None else _reports_since(service, since)
-        return Response(body, content_type="application/json")
+        return Response(_reports(service.sampler, newest), content_type="application/json")
 
     @app.get("/metrics", provide_automatic_options=False)
     def metrics() -> Response:
@@ -90,32 +86,31 @@ def create_app(service: Service, health_path: str, metrics_path: str) -> Flask:
     return app
 
 
-def _reports_since(service: Service, text: str) -> bytes:
-    """The reports after a sequence, spliced as they were serialised.
+def _reports(sampler: Sampler | None, newest: Report) -> bytes:
+    """The newest report, or what the query asks of the memory."""
+    query = request.args
+    if not query:
+        return newest.body
+    assert sampler
+    recall = sampler.recall
+    if "since" in query:
+        return since.whole(recall, _number("since"))
+    step = _number("step") if "step" in query else 1
+    # A sequence of another life means nothing in this one.
+    is_known = query.get("life", str(sampler.life)) == str(sampler.life)
+    if "changes" in query:
+        return since.changes(recall, _number("changes") if is_known else -1, max(1, step))
+    if "past" in query:
+        return since.past(recall, _number("past") if is_known else newest.sequence, max(1, step))
+    return newest.body
 
-    `complete` is whether nothing is missing between that sequence and the first report; a sequence that this life of
-    the agent does not know is answered with all there is. `more` is whether there was no room for the rest.
-    """
+
+def _number(name: str) -> int:
+    """A parameter of the query. Raises BadRequest unless it is the sequence of a report, or could be."""
+    text = request.args[name]
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise BadRequest(f"since={text[:40]!r} is not the sequence of a report")
-    since = int(text)
-    assert service.sampler
-    recall = service.sampler.recall
-    newest, oldest = recall.newest(), recall.oldest()
-    assert newest is not None
-    assert oldest is not None
-    known = oldest - 1 <= since <= newest.sequence
-    bodies = recall.since(since if known else 0, wire.MAX_REPORTS_BYTES - MAX_ENVELOPE_BYTES)
-    last = (since if known else oldest - 1) + len(bodies)
-    head = {
-        "schema": wire.SCHEMA,
-        "since": since,
-        "complete": known,
-        "more": last < newest.sequence,
-        "oldest": oldest,
-        "newest": newest.sequence,
-    }
-    return wire.encode(head)[:-1] + b',"reports":[' + b",".join(bodies) + b"]}"
+        raise BadRequest(f"{name}={text[:40]!r} is not the sequence of a report")
+    return int(text)
 
 
 class _Unauthorised(HTTPException):

@@ -24,7 +24,7 @@ def with_rates(previous: Sample, current: Sample, seconds: float) -> Sample:
         if key.endswith("_seconds_total"):
             result[f"{key[:-14]}_percent"] = round((value - before) / seconds * 100, 2)
         else:
-            result[f"{key[:-6]}_per_second"] = round((value - before) / seconds, 3)
+            result[f"{key[:-6]}_per_second"] = _rounded((value - before) / seconds)
     return result
 
 
@@ -45,3 +45,8 @@ def with_shares(previous: Sample, current: Sample) -> Sample:
         if whole > 0 and key in risen:
             result[f"{key[:-14]}_percent"] = round(risen[key] / whole * 100, 2)
     return result
+
+
+def _rounded(rate: float) -> float:
+    """As many digits as the measured time can vouch for; noise behind them would only be stored and sent."""
+    return round(rate, 3 if rate < 10 else 2 if rate < 100 else 1 if rate < 1000 else 0)

@@ -1,14 +1,18 @@
 """The agent's memory of its newest reports, small enough to keep ten minutes of them.
 
-Reports differ little from one second to the next, so they go into one compressed stream (RFC 1950), flushed behind
-each: a fifteenth of its size is left. A new stream begins every minute, so that old reports can be forgotten, a stream
-at a time.
+Reports differ little from one second to the next. A whole one is kept each minute and behind it what changed from one
+to the next, in one compressed stream (RFC 1950) that is flushed behind each: a twentieth of their size is left. Old
+reports are forgotten a stream at a time.
 """
 
 import threading
 import zlib
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+from monitoring_agent.shared import wire
+from monitoring_agent.shared.patch import Document, apply
 
 STREAM_REPORTS = 60
 MAX_REPORTS = 600
@@ -17,16 +21,20 @@ MAX_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Report:
-    """An agent's whole answer, serialised once; `sampled` is on the monotonic clock."""
+    """An agent's whole answer, serialised once; `sampled` is on the monotonic clock.
+
+    `change` is the merge patch, serialised too, that makes it of the report before; None if there is none before.
+    """
 
     sequence: int
     sampled: float
     body: bytes
+    change: bytes | None = None
 
 
 @dataclass
 class _Stream:
-    """Up to a minute of reports, compressed one behind the other: a piece each."""
+    """Up to a minute of reports, compressed one behind the other: a piece each, whole the first, changes the others."""
 
     first: int
     pieces: list[bytes] = field(default_factory=list)
@@ -47,11 +55,13 @@ class Recall:
     def add(self, report: Report) -> None:
         """Remember the report, and forget the oldest stream as far as the limits want it; the newest always stays."""
         with self._lock:
-            if not self._streams or len(self._streams[-1].pieces) >= STREAM_REPORTS:
+            text = report.change
+            if text is None or not self._streams or len(self._streams[-1].pieces) >= STREAM_REPORTS:
                 self._streams.append(_Stream(report.sequence))
                 # Level 1: most of a report repeats the one before, and higher levels only take longer to see it.
                 self._compressor = zlib.compressobj(1)
-            piece = self._compressor.compress(report.body) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
+                text = report.body
+            piece = self._compressor.compress(text) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
             self._streams[-1].pieces.append(piece)
             self._streams[-1].size += len(piece)
             self._newest = report
@@ -72,22 +82,20 @@ class Recall:
         with self._lock:
             return self._streams[0].first if self._streams else None
 
-    def since(self, sequence: int, max_bytes: int) -> list[bytes]:
-        """The bodies of the remembered reports after this sequence, oldest first, as many as fit the bytes."""
+    def documents(self, first: int) -> Iterator[tuple[int, Document]]:
+        """The remembered reports from this sequence on, oldest first. Each is changed in place into the next."""
         with self._lock:
             streams = [(stream.first, list(stream.pieces)) for stream in self._streams]
-        bodies: list[bytes] = []
-        size = 0
-        for first, pieces in streams:
-            if first + len(pieces) - 1 <= sequence:
+        for start, pieces in streams:
+            if start + len(pieces) <= first:
                 continue
             decompressor = zlib.decompressobj()
-            for number, piece in enumerate(pieces, first):
-                body = decompressor.decompress(piece)
-                if number <= sequence:
-                    continue
-                size += len(body)
-                if size > max_bytes:
-                    return bodies
-                bodies.append(body)
-        return bodies
+            document: Document = {}
+            for number, piece in enumerate(pieces, start):
+                text = decompressor.decompress(piece)
+                if number == start:
+                    document = wire.decode(text)
+                else:
+                    apply(document, wire.decode(text))
+                if number >= first:
+                    yield number, document

@@ -12,6 +12,7 @@ from monitoring_agent.host import Host
 from monitoring_agent.rates import Sample
 from monitoring_agent.recall import Recall, Report
 from monitoring_agent.shared import wire
+from monitoring_agent.shared.patch import Document, difference
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,9 @@ class Sampler:
     def __post_init__(self) -> None:
         self._slots = [_Slot(collector, due=float("-inf")) for collector in self.collectors]
         self._sequence = 0
-        self._agent: Sample = {"version": wire.VERSION, "started_at": round(self.wall_clock(), 3)}
+        self._document: Document = {}  # the newest report
+        self.life = round(self.wall_clock(), 3)  # tells this life of the agent from those before
+        self._agent: Sample = {"version": wire.VERSION, "started_at": self.life}
         if self.previous is not None:
             self._agent["previous"] = self.previous
 
@@ -81,7 +84,7 @@ class Sampler:
             else:
                 self._collect(slot)
         self._sequence += 1
-        self.recall.add(Report(self._sequence, now, self._serialise(now)))
+        self.recall.add(self._report(now))
 
     def samples(self) -> list[tuple[Collector, Sample]]:
         """Each collector that works, with its newest sample."""
@@ -128,7 +131,7 @@ class Sampler:
             log.info("collector %s works again", slot.collector.name)
         slot.outcome = _Outcome(sample, raw, started, self.clock() - started, encoded=encoded)
 
-    def _serialise(self, now: float) -> bytes:
+    def _report(self, now: float) -> Report:
         """The report, put together of its parts; what did not run since the last one was encoded then."""
         head = {
             "schema": wire.SCHEMA,
@@ -136,6 +139,7 @@ class Sampler:
             "collected_at": round(self.wall_clock(), 3),
             "agent": self._agent,
         }
+        samples: dict[str, Sample] = {}
         parts: dict[str, bytes] = {}
         health: dict[str, Sample] = {}
         for slot in self._slots:
@@ -145,13 +149,16 @@ class Sampler:
             name = slot.collector.name
             health[name] = _health(outcome, now)
             if outcome.error is None:
-                parts[name] = outcome.encoded
+                samples[name], parts[name] = outcome.sample, outcome.encoded
         while sum(map(len, parts.values())) > MAX_PARTS_BYTES:
             # Nobody would read it. The largest part goes, and says so.
             largest = max(parts, key=lambda name: len(parts[name]))
-            del parts[largest]
+            del samples[largest], parts[largest]
             health[largest] |= {"ok": False, "error": "its sample is too large for a report"}
-        return b",".join((wire.encode(head)[:-1], *parts.values(), _member("collectors", health) + b"}"))
+        body = b",".join((wire.encode(head)[:-1], *parts.values(), _member("collectors", health) + b"}"))
+        before, self._document = self._document, {**head, **samples, "collectors": health}
+        change = wire.encode(difference(before, self._document)) if before else None
+        return Report(self._sequence, now, body, change)
 
 
 def _member(name: str, value: Sample) -> bytes:
@@ -163,7 +170,7 @@ def _health(outcome: _Outcome, now: float) -> Sample:
     health: Sample = {
         "ok": outcome.error is None,
         "age_seconds": round(max(0.0, now - outcome.sampled), 1),
-        "duration_seconds": round(outcome.duration_seconds, 6),
+        "duration_seconds": round(outcome.duration_seconds, 4),
     }
     if outcome.error is not None:
         health["error"] = outcome.error

@@ -17,6 +17,7 @@ import pytest
 
 from monitoring_agent.collectors.registry import collectors
 from monitoring_agent.shared import address
+from monitoring_agent.shared.patch import apply
 from tests.integration.conftest import MakeAgent
 from tests.integration.daemons import TOKEN, AgentDaemon, free_port, wait_for
 
@@ -460,6 +461,37 @@ def test_an_unknown_sequence_is_answered_with_all_there_is_and_says_so(shared_ag
     answer = json.loads(body)
     assert (status, answer["complete"]) == (200, False)
     assert answer["reports"][0]["sequence"] == answer["oldest"]
+
+
+def test_who_holds_a_report_gets_only_what_changed_since(agent: AgentDaemon) -> None:
+    held = agent.report()
+    wait_for(lambda: agent.report()["sequence"] >= held["sequence"] + 2)
+    query = f"changes={held['sequence']}&life={held['agent']['started_at']}"
+    _, _, body = agent.get(f"/getmetrics?{query}")
+    answer = json.loads(body)
+    assert answer["since"] == held["sequence"]
+    for change in answer["changes"]:
+        apply(held, change)
+    reports = json.loads(agent.get(f"/getmetrics?since={held['sequence'] - 1}")[2])["reports"]
+    assert reports[0] == held
+    assert len(body) < len(json.dumps(held)) * len(answer["changes"]) / 2
+
+
+def test_what_changed_since_a_report_of_another_life_is_the_whole_newest_report(shared_agent: AgentDaemon) -> None:
+    sequence = shared_agent.report()["sequence"]
+    answer = json.loads(shared_agent.get(f"/getmetrics?changes={sequence}&life=1.5")[2])
+    assert answer["report"]["sequence"] >= sequence
+    assert answer["changes"] == []
+
+
+def test_the_past_is_told_from_a_report_on(agent: AgentDaemon) -> None:
+    wait_for(lambda: agent.report()["sequence"] >= 3)
+    answer = json.loads(agent.get("/getmetrics?past=1")[2])
+    held = answer["report"]
+    for number, change in enumerate(answer["changes"], 2):
+        apply(held, change)
+        assert held["sequence"] == number
+    assert held["sequence"] >= 3
 
 
 @pytest.mark.parametrize("since", ["", "-1", "1.5", "now", "1" * 40, "%00", "٣"])

@@ -38,4 +38,4 @@ def test_a_second_machine_is_watched_after_the_commands_of_the_readme(own_machin
         "the second machine is up",
     )
     own_machine.wait_until(lambda: about(own_machine, f"{AGENT}:5000")["report"], 10, "its metrics are collected")
-    assert about(own_machine)["state"] == "up"
+    own_machine.wait_until(lambda: about(own_machine)["state"] == "up", 15, "its own agent is up after its restart")

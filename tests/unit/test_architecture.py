@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 # Imports point down: a module imports only from layers below its own. A new module gets its layer here.
 LAYERS = {
     "monitoring_agent.shared.wire": 0,
+    "monitoring_agent.shared.patch": 0,
     "monitoring_agent.shared.journal": 0,
     "monitoring_agent.shared.systemd": 0,
     "monitoring_agent.shared.env": 0,
@@ -26,6 +27,7 @@ LAYERS = {
     "monitoring_agent.metric": 2,
     "monitoring_agent.recall": 2,
     "monitoring_agent.goodbye": 2,
+    "monitoring_agent.since": 3,
     "monitoring_agent.collectors.probes": 2,
     "monitoring_agent.collectors.commands": 2,
     "monitoring_agent.collectors.facts": 3,

@@ -1,31 +1,46 @@
 """The agent's memory of its newest reports."""
 
 import json
+from typing import Any
 
 from monitoring_agent.recall import Recall, Report
+from monitoring_agent.shared.patch import difference
 
-ROOM = 1 << 30
+
+def document(sequence: int, padding: int = 200) -> dict[str, Any]:
+    return {"sequence": sequence, "values": {str(n): n * sequence for n in range(padding)}}
 
 
-def body(sequence: int, padding: int = 200) -> bytes:
-    return json.dumps({"sequence": sequence, "values": {str(n): n * sequence for n in range(padding)}}).encode()
+def report(sequence: int, padding: int = 200) -> Report:
+    change = difference(document(sequence - 1), document(sequence, padding)) if sequence > 1 else None
+    body = json.dumps(document(sequence, padding)).encode()
+    return Report(sequence, 0.0, body, json.dumps(change).encode() if change else None)
 
 
 def filled(count: int, **limits: int) -> Recall:
     recall = Recall(**limits)
     for sequence in range(1, count + 1):
-        recall.add(Report(sequence, 0.0, body(sequence)))
+        recall.add(report(sequence))
     return recall
 
 
-def test_what_was_remembered_comes_back_to_the_letter() -> None:
+def remembered(recall: Recall, first: int) -> list[int]:
+    """The sequences from this one on; each report is as it was."""
+    found = []
+    for sequence, one in recall.documents(first):
+        assert one == document(sequence)
+        found.append(sequence)
+    return found
+
+
+def test_what_was_remembered_comes_back_as_it_was() -> None:
     recall = filled(150)
-    assert recall.since(0, ROOM) == [body(sequence) for sequence in range(1, 151)]
-    assert recall.since(147, ROOM) == [body(148), body(149), body(150)]
-    assert recall.since(150, ROOM) == []
+    assert remembered(recall, 1) == list(range(1, 151))
+    assert remembered(recall, 148) == [148, 149, 150]
+    assert remembered(recall, 151) == []
     newest = recall.newest()
     assert newest is not None
-    assert newest.body == body(150)
+    assert json.loads(newest.body) == document(150)
 
 
 def test_ten_minutes_are_remembered_and_little_more() -> None:
@@ -33,25 +48,17 @@ def test_ten_minutes_are_remembered_and_little_more() -> None:
     oldest = recall.oldest()
     assert oldest is not None
     assert 600 <= 1000 - oldest + 1 <= 660
-    assert recall.since(0, ROOM)[0] == body(oldest)
+    assert next(recall.documents(0))[0] == oldest
 
 
 def test_the_bytes_are_limited_and_the_newest_stays_whatever_its_size() -> None:
     recall = filled(500, size=30_000)
-    assert len(recall.since(0, ROOM)) <= 120
-    assert recall.since(499, ROOM) == [body(500)]
-    large = body(501, 20_000)
-    recall.add(Report(501, 0.0, large))
-    assert recall.since(500, ROOM) == [large]
-
-
-def test_an_answer_has_no_more_than_its_room() -> None:
-    recall = filled(100)
-    room = sum(len(body(sequence)) for sequence in (11, 12, 13))
-    assert recall.since(10, room) == [body(11), body(12), body(13)]
-    assert recall.since(10, room - 1) == [body(11), body(12)]
+    assert len(remembered(recall, 0)) <= 120
+    assert remembered(recall, 500) == [500]
+    recall.add(report(501, 20_000))
+    assert [(sequence, one) for sequence, one in recall.documents(501)] == [(501, document(501, 20_000))]
 
 
 def test_an_empty_memory_remembers_nothing() -> None:
     recall = Recall()
-    assert (recall.newest(), recall.oldest(), recall.since(0, ROOM)) == (None, None, [])
+    assert (recall.newest(), recall.oldest(), list(recall.documents(0))) == (None, None, [])

@@ -202,4 +202,4 @@ def test_the_thread_samples_on_a_fixed_beat_until_it_is_stopped() -> None:
     stop.set()
     thread.join(5)
     assert not thread.is_alive()
-    assert [wire.decode(body)["sequence"] for body in sampler.recall.since(0, 1 << 20)] == [1, 2]
+    assert [sequence for sequence, _ in sampler.recall.documents(0)] == [1, 2]
