@@ -14,6 +14,7 @@ import httptools
 
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.journal import printable
+from monitoring_agent.shared.patch import Document
 from monitoring_supervisor import answers
 from monitoring_supervisor.model import Failure, Kind, Question, Scrape, Target
 from monitoring_supervisor.resolver import Resolver
@@ -191,8 +192,11 @@ class AgentClient:
         """An answer came in whole."""
         if not keep:
             self._disconnect()
-        failure = answers.check(self._question, status, body)
-        self._finish(failure, body if failure is None and self._question is Question.METRICS else None)
+        answer = answers.read(self._question, status, body)
+        if isinstance(answer, Failure):
+            self._finish(answer)
+        else:
+            self._finish(None, answer, body)
 
     def failed(self, connection: _Connection, kind: Kind, detail: str) -> None:
         """The answer is of no use, and so is the connection."""
@@ -219,7 +223,7 @@ class AgentClient:
 
     def _fail(self, kind: Kind, detail: str) -> None:
         self._disconnect()
-        self._finish(Failure(kind, detail), None)
+        self._finish(Failure(kind, detail))
 
     def _ours(self, error: OSError) -> None:
         """The attempt failed for want of something of this process: that is no evidence against the agent."""
@@ -227,9 +231,9 @@ class AgentClient:
         self.asking = False
         self._hear(Scrape(self._target, self._question, ours=error.strerror or str(error)))
 
-    def _finish(self, failure: Failure | None, body: bytes | None) -> None:
+    def _finish(self, failure: Failure | None, answer: Document | None = None, body: bytes = b"") -> None:
         self.asking = False
-        self._hear(Scrape(self._target, self._question, failure, body))
+        self._hear(Scrape(self._target, self._question, failure, answer, body))
 
     def _disconnect(self) -> None:
         if self._connecting is not None:

@@ -6,6 +6,7 @@ import logging
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from monitoring_agent.shared import wire
@@ -49,7 +50,7 @@ class Supervisor:
         self._notifier = notifier
         self._fleet = Fleet(settings.policy, known)
         self._started_at = time.time()
-        self._poller = Poller(_asking(settings), self._hear)
+        self._poller = Poller(_asking(settings), self._query, self._hear)
         self._pace = Pace(snapshot.Writer(settings.metrics_file))
         self._stop = asyncio.Event()
         self._wants_reload = asyncio.Event()
@@ -127,6 +128,10 @@ class Supervisor:
             log.log(logging.WARNING if move.after.failure else logging.INFO, "%s", line)
         if move.changes_list or move.before.state is State.NEW:
             self._pace.hurry()
+
+    def _query(self, name: str) -> str:
+        """What the poller is to ask of an agent's metrics: what changed since the report that we hold."""
+        return self._fleet.agents[name].latest.query(max(1, round(self._settings.metrics_seconds)))
 
     def _say_want(self, want: str | None) -> None:
         """Say once that we ourselves lack something, and once that we have had it again for a while."""
@@ -208,7 +213,7 @@ class Supervisor:
         self._pace.hurry()
         log.info("%s changed; watching %d agents", self._settings.whitelist_file, len(watched))
 
-    def _render(self) -> list[bytes]:
+    def _render(self) -> Iterator[bytes]:
         poller = self._poller
         lateness = sorted(poller.recent_lateness)
         about = {

@@ -1,8 +1,9 @@
 """All agents that are watched, and what is known of each. Applies the judgements; no I/O."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from monitoring_supervisor.model import Listing, Move, Policy, Question, Scrape, Standing, State, Target
+from monitoring_supervisor.latest import Latest, Unusable
+from monitoring_supervisor.model import Failure, Kind, Listing, Move, Policy, Question, Scrape, Standing, State, Target
 from monitoring_supervisor.roster import judge
 
 # For how long an agent that was taken off the whitelist is not forgotten.
@@ -11,13 +12,13 @@ REMEMBERED_SECONDS = 600.0
 
 @dataclass(slots=True)
 class Agent:
-    """One agent. `report` is its newest report as it came; times are Unix seconds of the last good answer."""
+    """One agent. Times are Unix seconds of the last good answer."""
 
     target: Target
     standing: Standing
     last_health: float | None = None
     last_metrics: float | None = None
-    report: bytes | None = None
+    latest: Latest = field(default_factory=Latest)
     asked: bool = False
 
 
@@ -58,17 +59,12 @@ class Fleet:
         agent.asked = True
         if scrape.ours is not None:
             return None
-        if scrape.failure is None:
-            if scrape.question is Question.HEALTH:
-                agent.last_health = now
-            else:
-                agent.last_metrics = now
-                agent.report = scrape.body
+        failure = scrape.failure or _take(agent, scrape, now)
         before = agent.standing
-        agent.standing, reason = judge(before, scrape.question, scrape.failure, self.policy, now)
+        agent.standing, reason = judge(before, scrape.question, failure, self.policy, now)
         if agent.standing is before:
             return None
-        return Move(agent.target, before, agent.standing, reason, now, agent.report)
+        return Move(agent.target, before, agent.standing, reason, now, agent.latest.document)
 
     def names(self, listing: Listing) -> list[str]:
         """The names on this list, sorted."""
@@ -83,3 +79,16 @@ class Fleet:
         """Whether every agent has answered or failed at least once."""
         return all(agent.asked for agent in self.agents.values())
 
+
+def _take(agent: Agent, scrape: Scrape, now: float) -> Failure | None:
+    """Take in a good answer, unless it is of no use after all."""
+    if scrape.question is Question.HEALTH:
+        agent.last_health = now
+        return None
+    assert scrape.answer is not None
+    try:
+        agent.latest.take(scrape.answer, len(scrape.body))
+    except Unusable as error:
+        return Failure(Kind.NOT_A_REPORT, str(error))
+    agent.last_metrics = now
+    return None

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
+from monitoring_agent.shared.patch import Document
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -54,7 +56,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """One attempt to ask, good or bad. `body` is the agent's report, checked, if metrics were asked and came.
+    """One attempt to ask, good or bad. `answer` is what came, and `body` that as it came, if it was JSON.
 
     `ours` says that the attempt failed for want of something of our own, and tells nothing of the agent.
     """
@@ -62,7 +64,8 @@ class Scrape:
     target: Target
     question: Question
     failure: Failure | None = None
-    body: bytes | None = None
+    answer: Document | None = None
+    body: bytes = b""
     ours: str | None = None
 
 
@@ -127,7 +130,7 @@ class Move:
     after: Standing
     reason: Reason
     at: float
-    report: bytes | None = None
+    report: Document | None = None
 
     @property
     def changes_list(self) -> bool:

@@ -35,12 +35,13 @@ class Asking:
 class _Watch:
     """One agent in the poller: its client, what it is sent, and what waits for the client to be free."""
 
-    __slots__ = ("client", "requests", "target", "waiting")
+    __slots__ = ("client", "health_request", "metrics_request", "target", "waiting")
 
-    def __init__(self, target: Target, client: AgentClient, requests: dict[Question, bytes]) -> None:
+    def __init__(self, target: Target, client: AgentClient) -> None:
         self.target = target
         self.client = client
-        self.requests = requests
+        self.health_request = b""
+        self.metrics_request = (b"", b"")  # what stands before and behind the query
         self.waiting: dict[Question, float] = {}  # question to the time it was due
 
 
@@ -50,13 +51,16 @@ _Key = tuple[_Watch, Question]
 class Poller:
     """Owns the schedule and the connections. Each outcome goes to `hear`; what follows from it comes by `set_rhythm`.
 
+    `query` says, for the name of an agent, what stands behind the path of the metrics each time.
+
     Deadlines run on the loop's clock less the time that the loop itself was held up: an answer that lay in the
     socket while this process did not run came in time.
     """
 
-    def __init__(self, asking: Asking, hear: Callable[[Scrape], None]) -> None:
+    def __init__(self, asking: Asking, query: Callable[[str], str], hear: Callable[[Scrape], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._asking = asking
+        self._query = query
         self._hear = hear
         self._watches: dict[str, _Watch] = {}
         self._schedule: Schedule[_Key] = Schedule()
@@ -77,7 +81,8 @@ class Poller:
         if target.tls and self._tls is None:
             self._tls = ssl.create_default_context()
         client = AgentClient(target, self._heard, self._resolver, self._tls)
-        watch = _Watch(target, client, self._requests(target))
+        watch = _Watch(target, client)
+        self._word(watch)
         self._watches[target.name] = watch
         self._keys[target.name] = {question: (watch, question) for question in Question}
         self.set_rhythm(target.name, rhythm)
@@ -107,7 +112,7 @@ class Poller:
         """Ask in another way from now on, over the connections that there are."""
         self._asking = asking
         for watch in self._watches.values():
-            watch.requests = self._requests(watch.target)
+            self._word(watch)
 
     def overdue_seconds(self) -> float:
         """By how much the oldest open question, or else the timer, is past its time; a sign that polling is stuck."""
@@ -125,16 +130,22 @@ class Poller:
         for name in list(self._watches):
             self.remove(name)
 
-    def _requests(self, target: Target) -> dict[Question, bytes]:
-        paths = {Question.HEALTH: self._asking.health_path, Question.METRICS: self._asking.metrics_path}
-        return {
-            question: (
-                f"GET {path} HTTP/1.1\r\nHost: {join(target.host, target.port)}\r\n"
-                f"Authorization: {wire.bearer(self._asking.token)}\r\n"
-                f"User-Agent: monitoring-supervisor/{wire.VERSION}\r\nAccept: application/json\r\n\r\n"
-            ).encode("ascii")
-            for question, path in paths.items()
-        }
+    def _word(self, watch: _Watch) -> None:
+        """Put what this agent is asked into words, as far as they stay the same."""
+        asking, target = self._asking, watch.target
+        rest = (
+            f" HTTP/1.1\r\nHost: {join(target.host, target.port)}\r\n"
+            f"Authorization: {wire.bearer(asking.token)}\r\n"
+            f"User-Agent: monitoring-supervisor/{wire.VERSION}\r\nAccept: application/json\r\n\r\n"
+        ).encode("ascii")
+        watch.health_request = b"GET %b%b" % (asking.health_path.encode("ascii"), rest)
+        watch.metrics_request = (b"GET %b" % asking.metrics_path.encode("ascii"), rest)
+
+    def _request(self, watch: _Watch, question: Question) -> bytes:
+        if question is Question.HEALTH:
+            return watch.health_request
+        before, behind = watch.metrics_request
+        return b"%b%b%b" % (before, self._query(watch.target.name).encode("ascii"), behind)
 
     def _wake_by(self, due: float | None) -> None:
         """Have the timer come at `due` at the latest."""
@@ -187,7 +198,7 @@ class Poller:
     def _ask(self, watch: _Watch, question: Question, due: float, now: float) -> None:
         self.polls += 1
         self.recent_lateness.append(now - due)
-        ticket = watch.client.ask(question, watch.requests[question])
+        ticket = watch.client.ask(question, self._request(watch, question))
         deadline = now - self._held_up_seconds + self._asking.timeout_seconds
         heapq.heappush(self._deadlines, (deadline, self.polls, watch.client, ticket))
         self._wake_by(deadline + self._held_up_seconds)

@@ -3,8 +3,8 @@
 import time
 from typing import Any
 
-from monitoring_agent.shared import wire
 from monitoring_agent.shared.journal import printable
+from monitoring_agent.shared.patch import Document
 from monitoring_supervisor.model import Move, Reason
 
 # No load, and no share, is this large; and a float cannot be much larger.
@@ -49,11 +49,10 @@ def _at(moment: float | None) -> str:
     return time.strftime("%H:%M:%S", time.localtime(moment)) if moment else "the start"
 
 
-def _last_seen(report: bytes | None) -> str:
+def _last_seen(document: Document | None) -> str:
     """The last known load, memory and fullest filesystem, as far as the report has them."""
-    if report is None:
+    if document is None:
         return ""
-    document = wire.decode(report)
     parts: list[str] = []
     load = _number(document, "load", "load_1m")
     if load is not None:
@@ -70,7 +69,7 @@ def _last_seen(report: bytes | None) -> str:
     return f"; last seen with {', '.join(parts)}" if parts else ""
 
 
-def _number(document: dict[str, Any], *path: str) -> float | None:
+def _number(document: Document, *path: str) -> float | None:
     """The number at this path. A report is whatever the agent sent: anything may be missing or of another type."""
     value: Any = document
     for key in path:

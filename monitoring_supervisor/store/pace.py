@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from monitoring_supervisor.store import snapshot
 
@@ -22,7 +22,6 @@ class Pace:
         self.writer = writer
         self._clock = clock
         self._saved = float("-inf")
-        self._bytes = 0
         self._urgent = False
         self._failing = False
 
@@ -30,20 +29,18 @@ class Pace:
         """Something happened that readers should not wait for."""
         self._urgent = True
 
-    def save(self, render: Callable[[], list[bytes]], round_seconds: float) -> None:
+    def save(self, render: Callable[[], Iterable[bytes]], round_seconds: float) -> None:
         """Save if it is time, and say once when that fails and when it works again."""
         self._say_trouble()
         now = self._clock()
-        pause = max(round_seconds, self._bytes / DISK_BYTES_PER_SECOND)
+        pause = max(round_seconds, self.writer.written_bytes / DISK_BYTES_PER_SECOND)
         if self._urgent:
             pause = min(pause, URGENT_SECONDS)
         # Half a beat of slack: a round of one second is saved every second, not every second and a beat.
         if now - self._saved < pause - BEAT_SECONDS / 2 or self.writer.busy_since is not None:
             return
-        pieces = render()
-        if self.writer.offer(pieces):
+        if self.writer.offer(render()):
             self._saved, self._urgent = now, False
-            self._bytes = sum(map(len, pieces))
 
     def writer_stuck_seconds(self) -> float:
         """For how long the writer has been at one document."""

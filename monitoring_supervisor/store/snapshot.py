@@ -6,13 +6,14 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from monitoring_agent.shared import wire
 from monitoring_supervisor.fleet import Agent, Fleet
+from monitoring_supervisor.latest import Latest
 from monitoring_supervisor.model import Failure, Kind, Listing, Standing, State, Target
 
 SCHEMA = 1
@@ -23,8 +24,12 @@ class Damaged(Exception):
     """The file is there but is not a snapshot; the text says why."""
 
 
-def render(fleet: Fleet, supervisor: dict[str, Any], now: float) -> list[bytes]:
-    """The document in pieces, one line an agent; the reports go in as they came."""
+def render(fleet: Fleet, supervisor: dict[str, Any], now: float) -> Iterator[bytes]:
+    """The document in pieces, one line an agent.
+
+    What is light is taken down now. The reports are put into words when the pieces are asked for, in any thread: each
+    is then as it is at that moment, and thousands of them hold nobody up.
+    """
     head = {
         "schema": SCHEMA,
         "written_at": round(now, 3),
@@ -32,14 +37,19 @@ def render(fleet: Fleet, supervisor: dict[str, Any], now: float) -> list[bytes]:
         "whitelist": fleet.names(Listing.WHITE),
         "blacklist": fleet.names(Listing.BLACK),
     }
-    pieces = [wire.encode(head)[:-1], b',"agents":{']
+    return _pieces(wire.encode(head), list(fleet.agents.items()))
+
+
+def _pieces(head: bytes, agents: list[tuple[str, Agent]]) -> Iterator[bytes]:
+    yield head[:-1] + b',"agents":{'
     separator = b"\n"
-    for name, agent in fleet.agents.items():
+    for name, agent in agents:
         about = wire.encode({name: _about(agent)})
-        pieces += [separator, about[1:-2], b',"report":', agent.report or b"null", b"}"]
+        # One call into C, which holds the interpreter: the report cannot change meanwhile.
+        report = wire.encode(agent.latest.document) if agent.latest.document is not None else b"null"
+        yield b'%b%b,"report":%b}' % (separator, about[1:-2], report)
         separator = b",\n"
-    pieces.append(b"\n}}\n")
-    return pieces
+    yield b"\n}}\n"
 
 
 def _about(agent: Agent) -> dict[str, Any]:
@@ -96,13 +106,15 @@ def _restored(name: str, about: dict[str, Any]) -> Agent:
             failing_since=_moment(failure["since"]),
             metrics_only=bool(failure.get("metrics_only", False)),
         )
-    report = None
-    if about["report"] is not None:
-        if not isinstance(about["report"], dict):
-            raise TypeError("a report is not an object")
-        with contextlib.suppress(ValueError):  # a number beyond any float came in and cannot go out again
-            report = wire.encode(about["report"])
-    return Agent(Target(name, "", 0), standing, _moment(about["last_health"]), _moment(about["last_metrics"]), report)
+    if not isinstance(about["report"], dict | None):
+        raise TypeError("a report is not an object")
+    return Agent(
+        Target(name, "", 0),
+        standing,
+        _moment(about["last_health"]),
+        _moment(about["last_metrics"]),
+        Latest(about["report"]),
+    )
 
 
 def _moment(value: Any) -> float | None:
@@ -139,10 +151,10 @@ def prove_writable(path: Path) -> None:
     beside.unlink()
 
 
-def write(path: Path, pieces: list[bytes]) -> None:
+def write(path: Path, pieces: Iterable[bytes]) -> int:
     """Replace the file, so that a reader finds the old document or the new one, also after a power cut.
 
-    Raises OSError; then the old document is still there.
+    Returns its size. Raises OSError; then the old document is still there.
     """
     beside = _beside(path)
     try:
@@ -150,12 +162,14 @@ def write(path: Path, pieces: list[bytes]) -> None:
         with open(descriptor, "wb") as file:
             file.writelines(pieces)
             file.flush()
+            size = file.tell()
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError:
         with contextlib.suppress(OSError):
             beside.unlink()  # half a document would only take the space that is missing
         raise
+    return size
 
 
 def _beside(path: Path) -> Path:
@@ -167,14 +181,15 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._queue: queue.Queue[list[bytes] | None] = queue.Queue(maxsize=1)
+        self._queue: queue.Queue[Iterable[bytes] | None] = queue.Queue(maxsize=1)
         self.busy_since: float | None = None  # on the monotonic clock
         self.error: OSError | None = None
         self.written = 0
+        self.written_bytes = 0  # the size of the last document
         self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
         self._thread.start()
 
-    def offer(self, pieces: list[bytes]) -> bool:
+    def offer(self, pieces: Iterable[bytes]) -> bool:
         """Have the document written, unless the one before is still on its way (then False)."""
         if self.busy_since is not None:
             return False
@@ -182,7 +197,7 @@ class Writer:
         self._queue.put_nowait(pieces)
         return True
 
-    def close(self, pieces: list[bytes], timeout_seconds: float) -> bool:
+    def close(self, pieces: Iterable[bytes], timeout_seconds: float) -> bool:
         """Write this last document, and end. Returns whether that was done in time."""
         deadline = time.monotonic() + timeout_seconds
         try:
@@ -196,7 +211,7 @@ class Writer:
     def _run(self) -> None:
         while (pieces := self._queue.get()) is not None:
             try:
-                write(self._path, pieces)
+                self.written_bytes = write(self._path, pieces)
                 self.error = None
                 self.written += 1
             except OSError as error:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, cast
 
 from monitoring_agent.shared import wire
+from monitoring_agent.since import MAX_PAST_REPORTS
 from tests.fleet.content import Content
 
 HEALTH, METRICS, EXPOSITION = "/healthcheck", "/getmetrics", "/metrics"
@@ -52,6 +53,8 @@ class SimulatedAgent:
         self.open: set[asyncio.Transport] = set()
         self._content = content
         self._answers = 0
+        self._asked_at = time.monotonic()
+        self._life = b"%.3f" % time.time()
         about = {**content.host, "hostname": f"simulated-{number}", "machine_id": f"{number:032x}"}
         self._about = wire.encode(about)
         self.forget()
@@ -70,26 +73,53 @@ class SimulatedAgent:
             del times[: REMEMBERED_REQUESTS // 2]
         times.append(time.monotonic())
 
-    def answer(self, path: str) -> bytes:
-        """The whole answer to a question."""
+    def answer(self, path: str, query: bytes = b"") -> bytes:
+        """The whole answer to a question. It goes on by one report with each, and with each second without any."""
         if path == HEALTH:
             return _HEALTHY
         if path == METRICS:
-            self._answers += 1
-            own = b'{"schema":%d,"sequence":%d,"collected_at":%.3f,"host":%b' % (
-                wire.SCHEMA,
-                self._answers,
-                time.time(),
-                self._about,
-            )
-            rest = self._content.report(self._answers)
-            return b"".join((_HEAD % (b"200 OK", _JSON, len(own) + len(rest)), own, rest))
+            now = time.monotonic()
+            before = self._answers
+            self._answers += max(1, int(now - self._asked_at))
+            self._asked_at = now
+            body = self._past(query) or self._change(before, query) or self._report(self._answers)
+            return _HEAD % (b"200 OK", _JSON, len(body)) + body
         if path == EXPOSITION:
             self._answers += 1
             own = b"schema %d\nsequence %d\ncollected_at %.3f\n" % (wire.SCHEMA, self._answers, time.time())
             rest = self._content.exposition(self._answers)
             return b"".join((_HEAD % (b"200 OK", _TEXT, len(own) + len(rest)), own, rest))
         return _NOT_FOUND
+
+    def _report(self, number: int) -> bytes:
+        own = b'{"schema":%d,"sequence":%d,"collected_at":%.3f,"host":%b,"agent":{"version":"%b","started_at":%b}' % (
+            wire.SCHEMA,
+            number,
+            time.time() - (self._answers - number),
+            self._about,
+            wire.VERSION.encode(),
+            self._life,
+        )
+        return own + self._content.report(number)
+
+    def _change(self, before: int, query: bytes) -> bytes | None:
+        """What changed since the report that is held, if it is the one before."""
+        if self._answers != before + 1 or query != b"changes=%d&life=%b" % (before, self._life):
+            return None
+        return b'{"schema":%d,"since":%d,"changes":[%b]}' % (wire.SCHEMA, before, self._patch(self._answers))
+
+    def _past(self, query: bytes) -> bytes | None:
+        """An old report and a minute of what changed behind it. A simulated agent forgets nothing."""
+        if not query.startswith(b"past="):
+            return None
+        first = int(query[5:].partition(b"&")[0])
+        numbers = range(first + 1, min(first + MAX_PAST_REPORTS, self._answers + 1))
+        changes = b",".join(self._patch(number) for number in numbers)
+        return b'{"schema":%d,"report":%b,"changes":[%b]}' % (wire.SCHEMA, self._report(first), changes)
+
+    def _patch(self, number: int) -> bytes:
+        at = time.time() - (self._answers - number)
+        return b'{"sequence":%d,"collected_at":%.3f%b' % (number, at, self._content.change(number))
 
 
 class Connection(asyncio.Protocol):
@@ -122,7 +152,8 @@ class Connection(asyncio.Protocol):
 
     def _asked(self, head: bytes) -> None:
         target = head.split(b" ", 2)[1:2]
-        path = target[0].partition(b"?")[0].decode("latin-1") if target else ""
+        location, _, query = target[0].partition(b"?") if target else (b"", b"", b"")
+        path = location.decode("latin-1")
         agent = self._agent
         agent.record(path)
         if agent.behaviour is Behaviour.SILENT:
@@ -132,7 +163,7 @@ class Connection(asyncio.Protocol):
         elif agent.behaviour is Behaviour.DRIPPING:
             self._drip(0)
         else:
-            self._transport.write(agent.answer(path))
+            self._transport.write(agent.answer(path, query))
 
     def _drip(self, number: int) -> None:
         """The next byte of an answer that seems right and does not end: JSON may have any amount of space in it."""

@@ -11,10 +11,11 @@ from monitoring_agent.collectors.registry import collectors
 from monitoring_agent.host import Host
 from monitoring_agent.sampler import Sampler
 from monitoring_agent.shared import wire
-from tests.fleet.movement import Counter, Gauge, Moving, Piece, Rate, chance, frames
+from monitoring_agent.shared.patch import difference
+from tests.fleet.movement import Counter, Gauge, Moving, Piece, Rate, chance, frames, remembered
 
 # Said anew for each agent and answer; everything else is shared by the agents of a kind.
-OWN_KEYS = ("schema", "sequence", "collected_at", "host")
+OWN_KEYS = ("schema", "sequence", "collected_at", "host", "agent")
 PAGE_BYTES = 4096
 
 Tree = dict[str, Any]
@@ -47,6 +48,7 @@ class Content:
     host: Tree
     values: int
     report: Callable[[int], bytes]  # begins with a comma, to stand behind the own keys
+    change: Callable[[int], bytes]  # the same for what changed since the answer before
     exposition: Callable[[int], bytes]
 
 
@@ -62,14 +64,23 @@ def _content(report: Tree, uptime: float, kind: int) -> Content:
     moving: Tree = {}
     for section, node in shared.items():
         period = periods.get(section, 1)
-        if section == "agent" or period == float("inf"):
+        if period == float("inf"):
             moving[section] = node
         else:  # the sampler renews some sections more slowly than it reports
             moving[section] = _set_in_motion(node, f"{kind}/{section}", uptime, max(1, round(period)))
     json_pieces = _as_json(moving)
     assert json_pieces[0] == b"{"
     exposed = {**moving, "host": report["host"]}
-    return Content(report["host"], count_values(report), frames([b",", *json_pieces[1:]]), frames(_exposed(exposed)))
+    whole = frames([b",", *json_pieces[1:]])
+    return Content(report["host"], count_values(report), whole, _changes(whole), frames(_exposed(exposed)))
+
+
+def _changes(whole: Callable[[int], bytes]) -> Callable[[int], bytes]:
+    def change(answer: int) -> bytes:
+        before, after = (json.loads(b"{" + whole(number)[1:]) for number in (answer - 1, answer))
+        return b"," + wire.encode(difference(before, after))[1:]
+
+    return remembered(change)
 
 
 def _set_in_motion(node: Tree, path: str, uptime: float, renewed_every: int) -> Tree:

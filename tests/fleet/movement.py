@@ -49,7 +49,8 @@ class Rate:
         every = self.counter.renewed_every
         risen = self.counter.at(answer) - self.counter.at(answer - every)
         measured_seconds = every * (0.998 + 0.004 * chance(answer // every + self.counter.phase + 7))
-        return round(risen * self.scale / measured_seconds, self.decimals)
+        rate = risen * self.scale / measured_seconds
+        return round(rate, min(self.decimals, 3 if rate < 10 else 2 if rate < 100 else 1 if rate < 1000 else 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +86,26 @@ def joined(pieces: list[Piece]) -> list[Piece]:
     return result
 
 
-def frames(pieces: list[Piece], remembered: int = 32) -> Callable[[int], bytes]:
-    """A function from the number of an answer to the bytes of all pieces.
+def frames(pieces: list[Piece]) -> Callable[[int], bytes]:
+    """A function from the number of an answer to the bytes of all pieces."""
+    parts = joined(pieces)
+    return remembered(
+        lambda answer: b"".join(part if isinstance(part, bytes) else b"%a" % part.at(answer) for part in parts)
+    )
+
+
+def remembered(render: Callable[[int], bytes], newest: int = 32) -> Callable[[int], bytes]:
+    """The same function, with the newest answers kept.
 
     Agents of one kind that are asked at one rate are at the same number: most answers are rendered already.
     """
-    parts = joined(pieces)
     ready: dict[int, bytes] = {}
 
     def frame(answer: int) -> bytes:
         known = ready.get(answer)
         if known is None:
-            known = b"".join(part if isinstance(part, bytes) else b"%a" % part.at(answer) for part in parts)
-            ready[answer] = known
-            if len(ready) > remembered:
+            known = ready[answer] = render(answer)
+            if len(ready) > newest:
                 del ready[next(iter(ready))]
         return known
 

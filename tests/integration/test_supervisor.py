@@ -1,6 +1,7 @@
 """The supervisor as a real process, with real agents and with servers that answer for them."""
 
 import contextlib
+import json
 import os
 import re
 import resource
@@ -45,6 +46,20 @@ def test_an_agent_is_found_up_and_its_report_is_saved_every_round(
     assert len(written) >= 5
     assert len(sequences) >= 5
     assert abs(supervisor.document()["written_at"] - time.time()) < 2
+
+
+def test_the_saved_report_is_to_the_letter_what_the_agent_said_although_only_changes_are_sent(
+    make_agent: MakeAgent, make_supervisor: MakeSupervisor
+) -> None:
+    agent = make_agent()
+    agent.start().wait_ready()
+    supervisor = make_supervisor(agent.name)
+    supervisor.start().wait_ready()
+    first = wait_for(lambda: supervisor.agent(agent.name)["report"])
+    last = first["sequence"] + 3
+    later = wait_for(lambda: (one := supervisor.agent(agent.name)["report"])["sequence"] > last and one)
+    reports = json.loads(agent.get(f"/getmetrics?since={later['sequence'] - 1}")[2])["reports"]
+    assert later == reports[0]
 
 
 def test_an_agent_that_stops_is_blacklisted_and_one_that_returns_is_whitelisted(

@@ -40,6 +40,7 @@ LAYERS = {
     "monitoring_agent.worker": 8,
     "monitoring_agent.server": 9,
     "monitoring_supervisor.model": 2,
+    "monitoring_supervisor.latest": 2,
     "monitoring_supervisor.settings": 3,
     "monitoring_supervisor.targets": 3,
     "monitoring_supervisor.roster": 3,

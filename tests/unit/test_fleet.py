@@ -4,6 +4,7 @@ from monitoring_supervisor.fleet import Fleet
 from monitoring_supervisor.model import Failure, Kind, Listing, Policy, Question, Scrape, State, Target
 
 A, B, C = (Target(f"{name}:5000", name, 5000) for name in "abc")
+REPORT = {"schema": 1, "sequence": 7, "collected_at": 5.5}
 
 
 def watching(*targets: Target) -> Fleet:
@@ -14,13 +15,13 @@ def watching(*targets: Target) -> Fleet:
 
 def test_who_is_still_watched_keeps_everything() -> None:
     fleet = watching(A, B)
-    fleet.hear(Scrape(A, Question.METRICS, body=b"{}"), 1001.0)
+    fleet.hear(Scrape(A, Question.METRICS, answer=dict(REPORT)), 1001.0)
     before = fleet.agents[A.name]
     ended, came = fleet.watch({target.name: target for target in (A, C)}, 1002.0)
     assert ended == [B.name]
     assert [agent.target for agent in came] == [C]
     assert fleet.agents[A.name] is before
-    assert (before.standing.state, before.report) == (State.UP, b"{}")
+    assert (before.standing.state, before.latest.document) == (State.UP, REPORT)
 
 
 def test_new_labels_need_no_new_connection_and_another_scheme_does() -> None:
@@ -37,12 +38,12 @@ def test_new_labels_need_no_new_connection_and_another_scheme_does() -> None:
 
 def test_a_failed_collection_keeps_the_last_report_and_its_time() -> None:
     fleet = watching(A)
-    fleet.hear(Scrape(A, Question.METRICS, body=b"{}"), 1001.0)
+    fleet.hear(Scrape(A, Question.METRICS, answer=dict(REPORT)), 1001.0)
     move = fleet.hear(Scrape(A, Question.METRICS, Failure(Kind.REFUSED, "")), 1002.0)
     assert move is not None
     assert not move.changes_list
     agent = fleet.agents[A.name]
-    assert (agent.report, agent.last_metrics, agent.last_health) == (b"{}", 1001.0, None)
+    assert (agent.latest.document, agent.last_metrics, agent.last_health) == (REPORT, 1001.0, None)
 
 
 def test_lists_and_counts_follow_the_standings() -> None:
@@ -61,11 +62,11 @@ def test_lists_and_counts_follow_the_standings() -> None:
 
 def test_who_is_off_the_whitelist_for_a_moment_goes_on_from_there() -> None:
     fleet = watching(A, B)
-    fleet.hear(Scrape(A, Question.METRICS, body=b"{}"), 1001.0)
+    fleet.hear(Scrape(A, Question.METRICS, answer=dict(REPORT)), 1001.0)
     fleet.watch({}, 1002.0)
     fleet.watch({B.name: B}, 1003.0)
     _, came = fleet.watch({A.name: A}, 1010.0)
-    assert (came[0].standing.state, came[0].report) == (State.UP, b"{}")
+    assert (came[0].standing.state, came[0].latest.document) == (State.UP, REPORT)
     fleet.watch({}, 1020.0)
     _, came = fleet.watch({A.name: A}, 2000.0)
     assert came[0].standing.state is State.NEW

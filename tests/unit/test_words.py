@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from monitoring_agent.shared import wire
+from monitoring_agent.shared.patch import Document
 from monitoring_supervisor.model import Failure, Kind, Move, Reason, Standing, State, Target
 from monitoring_supervisor.words import announcement, duration
 
@@ -13,19 +13,19 @@ TARGET = Target("web-1:5000", "web-1", 5000)
 UP = Standing(State.UP, 1000.0)
 FAILURE = Failure(Kind.REFUSED, "connection refused, nothing listens at the port")
 DOWN = Standing(State.DOWN, 1005.0, failures=3, failure=FAILURE, failing_since=1003.0)
-HUGE = (
-    b'{"load":{"load_1m":1%b},"memory":{"used_percent":1e999},"filesystems":{"/":{"used_percent":true}}}' % (b"0" * 400)
-)
-REPORT = wire.encode(
-    {
-        "load": {"load_1m": 1.25},
-        "memory": {"used_percent": 43.2},
-        "filesystems": {"/": {"used_percent": 71.4}, "/srv": {"used_percent": 93.0}, "/nfs": {"state": "hung"}},
-    }
-)
+HUGE = {
+    "load": {"load_1m": 10**400},
+    "memory": {"used_percent": float("inf")},
+    "filesystems": {"/": {"used_percent": True}},
+}
+REPORT = {
+    "load": {"load_1m": 1.25},
+    "memory": {"used_percent": 43.2},
+    "filesystems": {"/": {"used_percent": 71.4}, "/srv": {"used_percent": 93.0}, "/nfs": {"state": "hung"}},
+}
 
 
-def said(before: Standing, after: Standing, reason: Reason, report: bytes | None = None) -> str:
+def said(before: Standing, after: Standing, reason: Reason, report: Document | None = None) -> str:
     line = announcement(Move(TARGET, before, after, reason, 1065.0, report))
     assert line is not None
     return line
@@ -40,13 +40,13 @@ def test_an_agent_that_goes_down_is_told_with_the_failure_and_its_last_state() -
     )
 
 
-@pytest.mark.parametrize("report", [None, b"{}", b'{"load": [1], "memory": 3, "filesystems": {"/": "x"}}', HUGE])
-def test_an_agent_whose_report_says_nothing_known_is_told_all_the_same(report: bytes | None) -> None:
+@pytest.mark.parametrize("report", [None, {}, {"load": [1], "memory": 3, "filesystems": {"/": "x"}}, HUGE])
+def test_an_agent_whose_report_says_nothing_known_is_told_all_the_same(report: Document | None) -> None:
     assert said(UP, DOWN, Reason.WENT_DOWN, report).endswith("blacklisted, health checks only")
 
 
 def test_a_name_from_the_agent_cannot_fill_the_journal() -> None:
-    report = wire.encode({"filesystems": {"/\n<0>" + "x" * 100_000: {"used_percent": 5}}})
+    report = {"filesystems": {"/\n<0>" + "x" * 100_000: {"used_percent": 5}}}
     line = said(UP, DOWN, Reason.WENT_DOWN, report)
     assert len(line) < 400
     assert "\n" not in line
