@@ -55,6 +55,8 @@ LAYERS = {
     "monitoring_supervisor.store.pace": 6,
     "monitoring_supervisor.daemon": 7,
     "monitoring_supervisor.__main__": 8,
+    "monitoring_supervisor.ctl.*": 7,
+    "monitoring_supervisor.ctl.__main__": 8,
 }
 
 

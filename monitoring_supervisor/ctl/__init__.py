@@ -1,0 +1,1 @@
+"""`monitoringctl`, the operator's command."""
