@@ -51,6 +51,7 @@ run: .venv/.run
 	    export METRICS_FILE=$(CURDIR)/var/metrics_data.json
 	    echo "State of the fleet: $$METRICS_FILE"
 	fi
+	if unset_everywhere CONTROL_SOCKET; then export CONTROL_SOCKET=$(CURDIR)/var/supervisor.sock; fi
 	echo "Settings: $$settings. Ctrl-C ends both daemons."
 	# By pid and awaited: neither may outlive this command, whichever of the two ends first.
 	daemons=()

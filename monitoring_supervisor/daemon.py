@@ -8,12 +8,14 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.env import BadSettings
 from monitoring_agent.shared.systemd import Notifier
 from monitoring_supervisor import settings as supervisor_settings
 from monitoring_supervisor import targets, words
+from monitoring_supervisor.control import Control
 from monitoring_supervisor.fleet import Agent, Fleet
 from monitoring_supervisor.model import Rhythm, Scrape, State, Target
 from monitoring_supervisor.poller import Asking, Poller
@@ -54,6 +56,7 @@ class Supervisor:
         self._pace = Pace(snapshot.Writer(settings.metrics_file))
         self._stop = asyncio.Event()
         self._wants_reload = asyncio.Event()
+        self._reloads: list[asyncio.Future[list[str]]] = []  # who waits to hear what came of it
         self._wanting_since: float | None = None  # when we last lacked something of our own
         self._ready = False
         self._status = ""
@@ -67,6 +70,8 @@ class Supervisor:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._wants_reload.set)
         following = loop.create_task(self._follow_settings())
+        control = Control(self._fleet, self._about, self.reload)
+        await control.open(self._settings.control_socket)
         log.info("watching %d agents; saving to %s", len(self._fleet.agents), self._settings.metrics_file)
         started = loop.time()
         while not self._stop.is_set():
@@ -77,6 +82,7 @@ class Supervisor:
                 await asyncio.wait_for(self._stop.wait(), BEAT_SECONDS)
         self._notifier.stopping()
         following.cancel()
+        control.close()
         self._poller.close()
         if not self._pace.writer.close(self._render(), LAST_WRITE_SECONDS):
             log.warning("ended without saving once more to %s", self._settings.metrics_file)
@@ -104,8 +110,13 @@ class Supervisor:
     def _describe(self) -> str:
         counts = self._fleet.counts()
         parts = ", ".join(f"{count} {state}" for state, count in counts.items() if count and state is not State.UP)
-        trouble = f"; cannot save: {self._pace.writer.error.strerror}" if self._pace.writer.error else ""
-        return f"{sum(counts.values())} agents, {counts[State.UP]} up{', ' if parts else ''}{parts}{trouble}"
+        troubles = "".join(f"; {trouble}" for trouble in self._troubles())
+        return f"{sum(counts.values())} agents, {counts[State.UP]} up{', ' if parts else ''}{parts}{troubles}"
+
+    def _troubles(self) -> list[str]:
+        """What keeps us ourselves from our work, for people."""
+        error = self._pace.writer.error
+        return [f"cannot save: {error.strerror}"] if error else []
 
     def _tell_status(self, status: str) -> None:
         if status != self._status:
@@ -168,7 +179,11 @@ class Supervisor:
                 await asyncio.wait_for(self._wants_reload.wait(), LOOK_SECONDS)
             if self._wants_reload.is_set():
                 self._wants_reload.clear()
-                await self._reload()
+                waiting, self._reloads = self._reloads, []
+                mistakes = await self._reload()
+                for future in waiting:
+                    if not future.done():
+                        future.set_result(mistakes)
                 seen = self._fingerprint
                 continue
             before, seen = seen, await asyncio.to_thread(targets.fingerprint, self._settings.whitelist_file)
@@ -176,17 +191,28 @@ class Supervisor:
                 self._fingerprint = seen
                 await self._read_whitelist_file()
 
-    async def _reload(self) -> None:
-        """SIGHUP: take the new settings if they are right; whoever is still watched keeps everything."""
+    async def reload(self) -> list[str]:
+        """Do what SIGHUP does, and return the mistakes."""
+        outcome: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+        self._reloads.append(outcome)
+        self._wants_reload.set()
+        return await outcome
+
+    async def _reload(self) -> list[str]:
+        """Take the new settings if they are right, or else return the mistakes; whoever is still watched keeps all."""
         self._notifier.reloading()
+        mistakes: list[str] = []
         try:
             settings = await asyncio.to_thread(supervisor_settings.load, self._config)
             fingerprint = await asyncio.to_thread(targets.fingerprint, settings.whitelist_file)
             watched = await asyncio.to_thread(_targets, settings)
             if settings.metrics_file != self._settings.metrics_file:
                 raise BadSettings(["METRICS_FILE: a restart is needed to save elsewhere"])
+            if settings.control_socket != self._settings.control_socket:
+                raise BadSettings(["CONTROL_SOCKET: a restart is needed to listen elsewhere"])
         except BadSettings as error:
-            for mistake in error.mistakes:
+            mistakes = error.mistakes
+            for mistake in mistakes:
                 log.error("not reloaded: %s", mistake)
         else:
             self._settings = settings
@@ -201,6 +227,7 @@ class Supervisor:
             log.info("settings reloaded; watching %d agents", len(watched))
         finally:
             self._notifier.ready(self._describe())
+        return mistakes
 
     async def _read_whitelist_file(self) -> None:
         try:
@@ -213,18 +240,21 @@ class Supervisor:
         self._pace.hurry()
         log.info("%s changed; watching %d agents", self._settings.whitelist_file, len(watched))
 
-    def _render(self) -> Iterator[bytes]:
+    def _about(self) -> dict[str, Any]:
         poller = self._poller
         lateness = sorted(poller.recent_lateness)
-        about = {
+        return {
             "version": wire.VERSION,
             "hostname": socket.gethostname(),
             "started_at": round(self._started_at, 3),
             "polls_total": poller.polls,
             "polls_missed_total": poller.missed,
             "poll_lateness_p99_seconds": round(lateness[len(lateness) * 99 // 100], 6) if lateness else None,
+            "troubles": self._troubles(),
         }
-        return snapshot.render(self._fleet, about, time.time())
+
+    def _render(self) -> Iterator[bytes]:
+        return snapshot.render(self._fleet, self._about(), time.time())
 
 
 def _targets(settings: Settings) -> dict[str, Target]:

@@ -25,6 +25,7 @@ class Settings:
     timeout_seconds: float
     policy: Policy
     metrics_file: Path
+    control_socket: Path
     token: str
     log_level: str
 
@@ -45,6 +46,7 @@ def load(named: Path | None) -> Settings:
         timeout_seconds=values["REQUEST_TIMEOUT"],
         policy=Policy(values["BLACKLIST_AFTER"], values["WHITELIST_AFTER"]),
         metrics_file=state_directory / values["METRICS_FILE"],
+        control_socket=values["CONTROL_SOCKET"],
         token=keys.read_token(values["TOKEN_FILE"]),
         log_level=values["LOG_LEVEL"],
     )

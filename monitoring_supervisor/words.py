@@ -1,14 +1,10 @@
 """Moves in words: what the journal tells whoever is woken up."""
 
 import time
-from typing import Any
 
-from monitoring_agent.shared.journal import printable
 from monitoring_agent.shared.patch import Document
+from monitoring_supervisor import vitals
 from monitoring_supervisor.model import Move, Reason
-
-# No load, and no share, is this large; and a float cannot be much larger.
-BEYOND = 1e15
 
 
 def announcement(move: Move) -> str | None:
@@ -49,30 +45,14 @@ def _at(moment: float | None) -> str:
     return time.strftime("%H:%M:%S", time.localtime(moment)) if moment else "the start"
 
 
-def _last_seen(document: Document | None) -> str:
+def _last_seen(report: Document | None) -> str:
     """The last known load, memory and fullest filesystem, as far as the report has them."""
-    if document is None:
-        return ""
+    known = vitals.of(report)
     parts: list[str] = []
-    load = _number(document, "load", "load_1m")
-    if load is not None:
-        parts.append(f"load {load:.2f}")
-    memory = _number(document, "memory", "used_percent")
-    if memory is not None:
-        parts.append(f"memory {memory:.0f} %")
-    filesystems = document.get("filesystems")
-    if isinstance(filesystems, dict):
-        used = {path: _number(filesystems, path, "used_percent") for path in filesystems}
-        full = max(((percent, path) for path, percent in used.items() if percent is not None), default=None)
-        if full is not None:
-            parts.append(f"disk {printable(full[1], 60)} {full[0]:.0f} %")
+    if "load" in known:
+        parts.append(f"load {known['load']:.2f}")
+    if "memory_percent" in known:
+        parts.append(f"memory {known['memory_percent']:.0f} %")
+    if "disk_percent" in known:
+        parts.append(f"disk {known['disk']} {known['disk_percent']:.0f} %")
     return f"; last seen with {', '.join(parts)}" if parts else ""
-
-
-def _number(document: Document, *path: str) -> float | None:
-    """The number at this path. A report is whatever the agent sent: anything may be missing or of another type."""
-    value: Any = document
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and -BEYOND < value < BEYOND else None

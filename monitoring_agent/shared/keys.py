@@ -14,6 +14,8 @@ from monitoring_agent.shared.env import BadSettings
 
 EX_CONFIG = 78  # sysexits.h: the units tell systemd not to restart on it
 
+MAX_SOCKET_BYTES = 107  # unix(7)
+
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -80,6 +82,13 @@ def _file(text: str) -> Path:
     return Path(text)
 
 
+def _socket(text: str) -> Path:
+    path = _file(text)
+    if len(os.fsencode(path)) > MAX_SOCKET_BYTES:
+        raise ValueError(f"{text!r} is longer than {MAX_SOCKET_BYTES} bytes, as far as a Unix socket goes")
+    return path
+
+
 def _level(text: str) -> str:
     if text.lower() not in LEVELS:
         raise ValueError(f"{text!r} is not one of {', '.join(LEVELS)}")
@@ -120,6 +129,12 @@ KEYS = (
         "metrics_data.json",
         _file,
         "where the supervisor saves; a relative name lies in the state directory, /var/lib/monitoring",
+    ),
+    Key(
+        "CONTROL_SOCKET",
+        "/run/monitoring/supervisor.sock",
+        _socket,
+        "where monitoringctl asks the supervisor: a Unix socket, open to root and the group _monitoring",
     ),
     Key(
         "REQUEST_TIMEOUT",

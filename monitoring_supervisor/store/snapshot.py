@@ -44,7 +44,7 @@ def _pieces(head: bytes, agents: list[tuple[str, Agent]]) -> Iterator[bytes]:
     yield head[:-1] + b',"agents":{'
     separator = b"\n"
     for name, agent in agents:
-        about = wire.encode({name: _about(agent)})
+        about = wire.encode({name: account(agent)})
         # One call into C, which holds the interpreter: the report cannot change meanwhile.
         report = wire.encode(agent.latest.document) if agent.latest.document is not None else b"null"
         yield b'%b%b,"report":%b}' % (separator, about[1:-2], report)
@@ -52,7 +52,8 @@ def _pieces(head: bytes, agents: list[tuple[str, Agent]]) -> Iterator[bytes]:
     yield b"\n}}\n"
 
 
-def _about(agent: Agent) -> dict[str, Any]:
+def account(agent: Agent) -> dict[str, Any]:
+    """All that is known of an agent but its report, as the file has it."""
     standing = agent.standing
     failure = standing.failure
     return {

@@ -40,7 +40,10 @@ def supervisor(directory: Path, names: list[str]) -> Iterator[Child]:
     """The supervisor, watching these agents; it saves in `directory`."""
     whitelist = directory / "agents"
     whitelist.write_text("".join(f"{name}\n" for name in names))
-    settings, _ = _settings(directory, WHITELIST_AGENT="", WHITELIST_FILE=str(whitelist))
+    control_socket = str(directory / "supervisor.sock")
+    settings, _ = _settings(
+        directory, WHITELIST_AGENT="", WHITELIST_FILE=str(whitelist), CONTROL_SOCKET=control_socket
+    )
     command = [sys.executable, "-m", "monitoring_supervisor", "--config", str(settings)]
     with running(SUPERVISOR, command, directory, _environ(directory)) as child:
         yield child

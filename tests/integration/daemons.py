@@ -163,7 +163,8 @@ class SupervisorDaemon(Daemon):
 
     def __init__(self, directory: Path, *agents: str, **settings: str) -> None:
         quick = {"INTERVAL_HEALTH_CHECK": "0.3", "INTERVAL_METRICS_CHECK": "0.2", "REQUEST_TIMEOUT": "0.6"}
-        super().__init__("monitoring_supervisor", directory, WHITELIST_AGENT=",".join(agents), **(quick | settings))
+        own = {"CONTROL_SOCKET": str(directory / "supervisor.sock"), "WHITELIST_AGENT": ",".join(agents)}
+        super().__init__("monitoring_supervisor", directory, **(own | quick | settings))
 
     def wait_ready(self) -> "SupervisorDaemon":
         super().wait_ready()
@@ -173,6 +174,10 @@ class SupervisorDaemon(Daemon):
     @property
     def file(self) -> Path:
         return self.directory / "metrics_data.json"
+
+    @property
+    def control(self) -> Path:
+        return Path(self.settings["CONTROL_SOCKET"])
 
     def document(self) -> Any:
         return json.loads(self.file.read_bytes())

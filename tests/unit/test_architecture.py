@@ -45,7 +45,8 @@ LAYERS = {
     "monitoring_supervisor.targets": 3,
     "monitoring_supervisor.roster": 3,
     "monitoring_supervisor.schedule": 3,
-    "monitoring_supervisor.words": 3,
+    "monitoring_supervisor.vitals": 3,
+    "monitoring_supervisor.words": 4,
     "monitoring_supervisor.resolver": 3,
     "monitoring_supervisor.answers": 3,
     "monitoring_supervisor.agent_client": 4,
@@ -53,10 +54,12 @@ LAYERS = {
     "monitoring_supervisor.poller": 5,
     "monitoring_supervisor.store.snapshot": 5,
     "monitoring_supervisor.store.pace": 6,
-    "monitoring_supervisor.daemon": 7,
-    "monitoring_supervisor.__main__": 8,
-    "monitoring_supervisor.ctl.*": 7,
-    "monitoring_supervisor.ctl.__main__": 8,
+    "monitoring_supervisor.views": 6,
+    "monitoring_supervisor.control": 7,
+    "monitoring_supervisor.daemon": 8,
+    "monitoring_supervisor.__main__": 9,
+    "monitoring_supervisor.ctl.*": 8,
+    "monitoring_supervisor.ctl.__main__": 9,
 }
 
 

@@ -1,0 +1,156 @@
+"""The control socket: monitoringctl asks here what the supervisor knows. One JSON object a line, each way.
+
+Whoever asks waits; the supervisor does not. An answer is made in slices with pauses between them, no further ahead
+than the asker reads, and given up when that takes too long.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from monitoring_agent.shared import wire
+from monitoring_supervisor import views
+from monitoring_supervisor.fleet import Fleet
+
+log = logging.getLogger("monitoring_supervisor")
+
+# The owner and its group may connect.
+MODE = 0o660
+MAX_REQUEST_BYTES = 16 * 1024
+MAX_CONNECTIONS = 32
+IDLE_SECONDS = 60.0
+ANSWER_SECONDS = 30.0
+
+
+class Control:
+    """Answers at the socket as long as it is open."""
+
+    def __init__(
+        self, fleet: Fleet, about: Callable[[], dict[str, Any]], reload: Callable[[], Awaitable[list[str]]]
+    ) -> None:
+        """`about` says how the supervisor itself is; `reload` reads the settings again and returns the mistakes."""
+        self._fleet = fleet
+        self._about = about
+        self._reload = reload
+        self._turn = asyncio.Lock()
+        self._open = 0
+        self._path: Path | None = None
+        self._inode = 0
+        self._lock = -1
+        self._server: asyncio.Server | None = None
+
+    async def open(self, path: Path) -> None:
+        """Listen at this path. If that is impossible say so: the supervisor does its work without, too."""
+        try:
+            self._lock = _locked(path)
+            sock = _bound(path)
+            self._server = await asyncio.start_unix_server(self._serve, sock=sock, limit=MAX_REQUEST_BYTES)
+        except BlockingIOError:
+            log.error(
+                "another supervisor answers at %s; monitoringctl asks that one, and both save to what METRICS_FILE"
+                " names: stop one of them, or give this one its own CONTROL_SOCKET and METRICS_FILE",
+                path,
+            )
+        except OSError as error:
+            log.warning("no control socket at %s: %s; monitoringctl sees only what is saved", path, error.strerror)
+        else:
+            self._path, self._inode = path, path.stat().st_ino
+
+    def close(self) -> None:
+        """Listen no more, and take the socket away unless somebody else put another one there."""
+        if self._server is not None:
+            self._server.close()
+        if self._path is not None:
+            with contextlib.suppress(FileNotFoundError):
+                if self._path.stat().st_ino == self._inode:
+                    self._path.unlink()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open += 1
+        try:
+            if self._open > MAX_CONNECTIONS:
+                writer.write(views.refusal("busy", f"{MAX_CONNECTIONS} others are asking already; try again"))
+                return
+            while line := await asyncio.wait_for(_line(reader), IDLE_SECONDS):
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await self._answer(line, writer)
+        except (TimeoutError, ConnectionError):
+            writer.transport.abort()  # what it did not read is not kept for it
+        except views.BadRequest as error:
+            writer.write(views.refusal(error.kind, str(error)))
+        finally:
+            self._open -= 1
+            writer.close()
+
+    async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> None:
+        try:
+            request = wire.decode(line)
+            if request.get("ask") == "reload":
+                await self._answer_reload(writer)
+                return
+            pieces = views.answer(request, self._fleet, self._about(), time.time())
+        except wire.NotJson as error:
+            pieces = iter([views.refusal("bad_request", str(error))])
+        except views.BadRequest as error:
+            pieces = iter([views.refusal(error.kind, str(error))])
+        while (piece := await self._slice(pieces)) is not None:
+            writer.write(piece)
+            await writer.drain()
+
+    async def _slice(self, pieces: views.Answer) -> bytes | None:
+        """The next piece, or None behind the last. However many ask, this takes half of the loop's time at most."""
+        async with self._turn:
+            began = time.perf_counter()
+            piece = next(pieces, None)
+            await asyncio.sleep(time.perf_counter() - began)
+        return piece
+
+    async def _answer_reload(self, writer: asyncio.StreamWriter) -> None:
+        mistakes = await self._reload()
+        writer.write(
+            wire.encode({"schema": views.SCHEMA, "mistakes": mistakes, "agents": len(self._fleet.agents)}) + b"\n"
+        )
+        await writer.drain()
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    """The next request, or nothing at the end. Raises BadRequest if it is too long to be one."""
+    try:
+        return await reader.readline()
+    except ValueError:
+        raise views.BadRequest(f"the request is longer than {MAX_REQUEST_BYTES} bytes") from None
+
+
+def _locked(path: Path) -> int:
+    """A lock that lasts as long as this process does. Raises BlockingIOError if another one has it, and OSError."""
+    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _bound(path: Path) -> socket.socket:
+    """A socket at this path, in place of one that nobody answers at any more. Raises OSError."""
+    if path.is_socket():
+        path.unlink()
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.bind(str(path))
+        path.chmod(MODE)  # before anybody can connect
+    except OSError:
+        sock.close()
+        raise
+    return sock
