@@ -72,7 +72,7 @@ def test_what_is_held_after_a_restart_is_gone_on_from(latest: Latest) -> None:
         changes(6, change(7)),
         changes(7, change(7)),
         changes(7, change(8), change(8)),
-        changes(7, {"sequence": 8}),
+        changes(7, {"sequence": 8, "collected_at": "noon"}),
         changes(7, {"sequence": "8", "collected_at": 1}),
         changes(7, {"sequence": 8.5, "collected_at": 1}),
         changes(7, change(8, agent={"started_at": 1})),

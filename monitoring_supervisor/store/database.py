@@ -1,0 +1,223 @@
+"""history.db: SQLite in WAL mode, so that readers and the one writer never wait for each other.
+
+Blocks and minutes are lists, each entry naming the one before it of the same agent, and the agent naming its newest.
+An index by agent and time would be touched in another place for each agent at each flush: with thousands of agents that
+would be more to write than the history itself.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitoring_supervisor.store import blocks
+from monitoring_supervisor.store.blocks import Points
+
+FORMAT = 1
+# A block is a few KiB: smaller pages would leave a third of the space unused.
+PAGE_BYTES = 32768
+CACHE_KIB = 8192
+# How much of the log stays on disk after it was carried over into the database.
+LOG_BYTES = 64 * 1024 * 1024
+
+_SCHEMA = f"""
+PRAGMA page_size = {PAGE_BYTES};
+PRAGMA auto_vacuum = INCREMENTAL;
+PRAGMA journal_mode = WAL;
+BEGIN;
+CREATE TABLE agents (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+    block INTEGER, head INTEGER, minute INTEGER, life REAL, sequence INTEGER, state TEXT
+);
+CREATE TABLE blocks (
+    id INTEGER PRIMARY KEY, agent INTEGER NOT NULL, previous INTEGER, head INTEGER NOT NULL,
+    began REAL NOT NULL, ended REAL NOT NULL, reports INTEGER NOT NULL, skew REAL NOT NULL, body BLOB NOT NULL
+);
+CREATE TABLE recent (
+    id INTEGER PRIMARY KEY, agent INTEGER NOT NULL, previous INTEGER, began REAL NOT NULL, body BLOB NOT NULL
+);
+CREATE TABLE minutes (agent INTEGER NOT NULL, began REAL NOT NULL, ended REAL NOT NULL, body BLOB NOT NULL);
+CREATE INDEX minutes_by_agent ON minutes (agent, began);
+CREATE TABLE hours (agent INTEGER NOT NULL, began REAL NOT NULL, ended REAL NOT NULL, body BLOB NOT NULL);
+CREATE INDEX hours_by_agent ON hours (agent, began);
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY, agent INTEGER NOT NULL, at REAL NOT NULL, state TEXT NOT NULL, kind TEXT, detail TEXT
+);
+CREATE INDEX events_by_agent ON events (agent, at);
+CREATE TABLE runs (id INTEGER PRIMARY KEY, began REAL NOT NULL, ended REAL NOT NULL);
+PRAGMA user_version = {FORMAT};
+COMMIT;
+"""
+
+
+class WrongFormat(sqlite3.DatabaseError):
+    """The file is a database, but not a history of this version."""
+
+
+@dataclass(slots=True)
+class Block:
+    """Some seconds of one agent's answers. Times are Unix seconds of the supervisor.
+
+    A block that is `whole` begins with a whole report; the others go on from the block before. `skew` is by how much
+    the supervisor's clock was ahead of the agent's. `life` and `sequence` are those of the last report.
+    """
+
+    agent: str
+    whole: bool
+    began: float
+    ended: float
+    reports: int
+    skew: float
+    life: float | None
+    sequence: int | None
+    lines: list[bytes]
+    live: bool = True
+
+
+@dataclass(slots=True)
+class Event:
+    """An agent's state became another one."""
+
+    agent: str
+    at: float
+    state: str
+    kind: str | None = None
+    detail: str | None = None
+
+
+@dataclass(slots=True)
+class Known:
+    """Where an agent's lists end, and the last report and state that are stored."""
+
+    id: int
+    block: int | None = None
+    head: int | None = None
+    minute: int | None = None
+    life: float | None = None
+    sequence: int | None = None
+    state: str | None = None
+
+
+class Database:
+    """One connection that writes. Every method raises sqlite3.Error; then nothing of it is written."""
+
+    def __init__(self, path: Path) -> None:
+        self.connection = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
+        try:
+            self._set_up()
+        except sqlite3.Error:
+            self.connection.close()
+            raise
+        self.known: dict[str, Known] = {}
+        self._run: int | None = None
+        self._last_block = self._last_minute = 0
+        self._recall()
+
+    def _set_up(self) -> None:
+        connection = self.connection
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if not tables:
+            connection.executescript(_SCHEMA)
+        elif version != FORMAT:
+            raise WrongFormat(f"it has format {version}, not {FORMAT}")
+        # A killed process loses nothing so; a power cut at most what the kernel had not written, never the database.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
+
+    def _recall(self) -> None:
+        """Take from the file what is kept in mind beside it."""
+        connection = self.connection
+        rows = connection.execute("SELECT name, id, block, head, minute, life, sequence, state FROM agents")
+        self.known = {name: Known(*rest) for name, *rest in rows}
+        # A number is never given twice, also when all that had one were deleted: old entries name it still.
+        (block,) = connection.execute("SELECT max(id) FROM blocks").fetchone()
+        (minute,) = connection.execute("SELECT max(id) FROM recent").fetchone()
+        self._last_block = max(block or 0, *(known.block or 0 for known in self.known.values()), 0)
+        self._last_minute = max(minute or 0, *(known.minute or 0 for known in self.known.values()), 0)
+
+    def close(self) -> None:
+        """End the connection; what was committed is safe."""
+        self.connection.close()
+
+    def write(
+        self, some: Iterable[Block], minutes: Iterable[tuple[str, Points]], events: Iterable[Event], now: float
+    ) -> None:
+        """Store all of it or, if that raises, nothing. What is compressed is compressed here."""
+        connection = self.connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for block in some:
+                self._add_block(block)
+            for name, points in minutes:
+                self._add_minute(name, points)
+            for event in events:
+                self._add_event(event)
+            self._go_on_with_run(now)
+            connection.execute("COMMIT")
+        except sqlite3.Error:
+            # What was remembered of this transaction is not so after all.
+            self._run = None
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            self._recall()
+            raise
+
+    def _agent(self, name: str) -> Known:
+        known = self.known.get(name)
+        if known is None:
+            number = self.connection.execute("INSERT INTO agents (name) VALUES (?)", (name,)).lastrowid
+            assert number is not None
+            known = self.known[name] = Known(number)
+        return known
+
+    def _add_block(self, block: Block) -> None:
+        known = self._agent(block.agent)
+        self._last_block = number = self._last_block + 1
+        head = number if block.whole or known.head is None else known.head
+        self.connection.execute(
+            "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                number,
+                known.id,
+                known.block,
+                head,
+                block.began,
+                block.ended,
+                block.reports,
+                block.skew,
+                blocks.pack(block.lines),
+            ),
+        )
+        known.block = number
+        if block.live:
+            known.head, known.life, known.sequence = head, block.life, block.sequence
+        self.connection.execute(
+            "UPDATE agents SET block = ?, head = ?, life = ?, sequence = ? WHERE id = ?",
+            (known.block, known.head, known.life, known.sequence, known.id),
+        )
+
+    def _add_minute(self, name: str, points: Points) -> None:
+        known = self._agent(name)
+        self._last_minute = number = self._last_minute + 1
+        row = (number, known.id, known.minute, points.at[0], blocks.pack_points(points))
+        self.connection.execute("INSERT INTO recent VALUES (?, ?, ?, ?, ?)", row)
+        known.minute = number
+        self.connection.execute("UPDATE agents SET minute = ? WHERE id = ?", (known.minute, known.id))
+
+    def _add_event(self, event: Event) -> None:
+        known = self._agent(event.agent)
+        self.connection.execute(
+            "INSERT INTO events (agent, at, state, kind, detail) VALUES (?, ?, ?, ?, ?)",
+            (known.id, event.at, event.state, event.kind, event.detail),
+        )
+        known.state = event.state
+        self.connection.execute("UPDATE agents SET state = ? WHERE id = ?", (event.state, known.id))
+
+    def _go_on_with_run(self, now: float) -> None:
+        """The run of the supervisor that writes this goes until now."""
+        if self._run is None:
+            self._run = self.connection.execute("INSERT INTO runs (began, ended) VALUES (?, ?)", (now, now)).lastrowid
+        else:
+            self.connection.execute("UPDATE runs SET ended = ? WHERE id = ?", (now, self._run))

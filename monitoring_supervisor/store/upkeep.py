@@ -1,0 +1,177 @@
+"""What keeps history.db within its limits: old entries go, minutes are put together by the hour, space is given back.
+
+Each call does a little, so that writing never waits for long.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice, takewhile
+
+from monitoring_supervisor.store import blocks
+from monitoring_supervisor.store.blocks import Points
+from monitoring_supervisor.store.database import PAGE_BYTES, Database, Known
+
+log = logging.getLogger("monitoring_supervisor")
+
+HOUR_SECONDS = 3600.0
+DAY_SECONDS = 86400.0
+# An hour is put together when what came late, out of the agents' memory, is in it too.
+SETTLED_SECONDS = 900.0
+DELETED_AT_ONCE = 2000
+# Free pages are used again; more than this share of the file is given back, so many pages at once.
+FREE_SHARE = 0.1
+GIVEN_BACK_PAGES = 256
+
+
+@dataclass(frozen=True)
+class Retention:
+    """For how long history is kept, in seconds of age by tier, and how large the file may become, in bytes."""
+
+    reports_seconds: float = 48 * HOUR_SECONDS
+    minutes_seconds: float = 30 * DAY_SECONDS
+    hours_seconds: float = 730 * DAY_SECONDS
+    max_bytes: int = 10 * 10**9
+
+
+def size(database: Database) -> int:
+    """The bytes in use, free pages not counted."""
+    connection = database.connection
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+    return int(pages - free) * PAGE_BYTES
+
+
+def expire(database: Database, retention: Retention, now: float) -> None:
+    """Delete some of what is too old and, while the file is too large, of the finest tier that has anything."""
+    connection = database.connection
+    tiers = (
+        ("blocks", retention.reports_seconds),
+        ("minutes", retention.minutes_seconds),
+        ("hours", retention.hours_seconds),
+    )
+    for table, seconds in tiers:
+        _delete_older(database, table, now - seconds)
+    connection.execute("DELETE FROM events WHERE at < ?", (now - retention.hours_seconds,))
+    connection.execute("DELETE FROM runs WHERE ended < ?", (now - retention.hours_seconds,))
+    excess = size(database) - retention.max_bytes
+    for table, _ in tiers:
+        if excess <= 0:
+            break
+        excess -= _delete_oldest(database, table, excess)
+    _give_back(database)
+
+
+def _delete_older(database: Database, table: str, moment: float) -> None:
+    """Rows are in the order in which they were added: the old ones are at the beginning."""
+    rows = database.connection.execute(f"SELECT rowid, ended FROM {table} ORDER BY rowid")
+    old = [number for number, _ in takewhile(lambda row: row[1] < moment, islice(rows, DELETED_AT_ONCE))]
+    rows.close()
+    if old:
+        database.connection.execute(f"DELETE FROM {table} WHERE rowid <= ?", (old[-1],))
+
+
+def _delete_oldest(database: Database, table: str, excess: int) -> int:
+    """Delete about so many bytes, some thousand rows at most. Returns how many bytes that were."""
+    rows = database.connection.execute(f"SELECT rowid, length(body) FROM {table} ORDER BY rowid")
+    freed, last = 0, None
+    for number, length in islice(rows, DELETED_AT_ONCE):
+        if freed >= excess:
+            break
+        freed += length
+        last = number
+    rows.close()
+    if last is not None:
+        database.connection.execute(f"DELETE FROM {table} WHERE rowid <= ?", (last,))
+    return freed
+
+
+def _give_back(database: Database) -> None:
+    connection = database.connection
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+    if free > FREE_SHARE * pages:
+        connection.execute(f"PRAGMA incremental_vacuum({GIVEN_BACK_PAGES})").fetchall()
+
+
+def put_together(database: Database, now: float) -> Iterator[None]:
+    """Go through all agents once, and make an entry of each hour, and of each day, that is over.
+
+    Stops after each agent, so that whoever goes through it may do something else between.
+    """
+    settled = now - SETTLED_SECONDS
+    for known in list(database.known.values()):
+        _hours_of_minutes(database, known, settled)
+        _days_of_hours(database, known, settled)
+        yield
+
+
+def _hours_of_minutes(database: Database, agent: Known, settled: float) -> None:
+    connection = database.connection
+    by_hour: dict[float, list[int]] = {}
+    stays: list[int] = []
+    for number, began in _minutes(database, agent):
+        hour = began // HOUR_SECONDS * HOUR_SECONDS
+        if hour + HOUR_SECONDS <= settled:
+            by_hour.setdefault(hour, []).append(number)
+        else:
+            stays.append(number)
+    for hour, numbers in sorted(by_hour.items()):
+        bodies = (connection.execute("SELECT body FROM recent WHERE id = ?", (one,)).fetchone() for one in numbers)
+        parts = _readable(bodies)
+        row = (agent.id, hour, hour + HOUR_SECONDS)
+        if parts:
+            points = blocks.joined(parts)
+            connection.execute("INSERT INTO minutes VALUES (?, ?, ?, ?)", (*row, blocks.pack_points(points)))
+            summary = blocks.single(hour, blocks.summed_up(points))
+            connection.execute("INSERT INTO hours VALUES (?, ?, ?, ?)", (*row, blocks.pack_points(summary)))
+        connection.executemany("DELETE FROM recent WHERE id = ?", [(one,) for one in numbers])
+    if by_hour:
+        # What came late lies between others in the list: those that stay are linked to each other again.
+        connection.executemany(
+            "UPDATE recent SET previous = ? WHERE id = ?", zip([*stays[1:], None], stays, strict=True) if stays else []
+        )
+        agent.minute = stays[0] if stays else None
+        connection.execute("UPDATE agents SET minute = ? WHERE id = ?", (agent.minute, agent.id))
+
+
+def _minutes(database: Database, agent: Known) -> Iterator[tuple[int, float]]:
+    """The number and the beginning of each minute of the agent that is not in an hour yet, newest first."""
+    number = agent.minute
+    while number is not None:
+        row = database.connection.execute(
+            "SELECT previous, began FROM recent WHERE id = ? AND agent = ?", (number, agent.id)
+        ).fetchone()
+        if row is None:
+            return
+        yield number, row[1]
+        number = row[0]
+
+
+def _days_of_hours(database: Database, agent: Known, settled: float) -> None:
+    """Put the single hours of a day that is over into one entry, so that a year of them is read quickly."""
+    connection = database.connection
+    rows = connection.execute(
+        "SELECT rowid, began, body FROM hours WHERE agent = ? AND ended - began <= ? AND began < ?",
+        (agent.id, HOUR_SECONDS, settled // DAY_SECONDS * DAY_SECONDS),
+    ).fetchall()
+    by_day: dict[float, list[tuple[int, bytes]]] = {}
+    for number, began, body in rows:
+        by_day.setdefault(began // DAY_SECONDS * DAY_SECONDS, []).append((number, body))
+    for day, entries in sorted(by_day.items()):
+        parts = _readable((body,) for _, body in entries)
+        if parts:
+            body = blocks.pack_points(blocks.joined(parts))
+            connection.execute("INSERT INTO hours VALUES (?, ?, ?, ?)", (agent.id, day, day + DAY_SECONDS, body))
+        connection.executemany("DELETE FROM hours WHERE rowid = ?", [(number,) for number, _ in entries])
+
+
+def _readable(rows: Iterable[tuple[bytes]]) -> list[Points]:
+    """The points of these rows, without those that the disk has damaged."""
+    parts = []
+    for (body,) in rows:
+        try:
+            parts.append(blocks.unpack_points(body))
+        except blocks.Damaged as damage:
+            log.warning("points in history are damaged (%s) and left out", damage)
+    return parts

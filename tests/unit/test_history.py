@@ -1,0 +1,297 @@
+"""History: what is recorded is read again, and little by little put together and deleted. With a real SQLite."""
+
+import copy
+import json
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitoring_agent.shared import wire
+from monitoring_agent.shared.patch import difference
+from monitoring_supervisor.latest import Latest
+from monitoring_supervisor.model import Failure, Kind, Move, Reason, Standing, State, Target
+from monitoring_supervisor.store import upkeep
+from monitoring_supervisor.store.database import PAGE_BYTES, Database
+from monitoring_supervisor.store.history import History
+from monitoring_supervisor.store.reading import Availability, Reader, find, paths
+from monitoring_supervisor.store.upkeep import Retention
+
+START = 1_800_000_000.0  # the beginning of an hour
+A, B = "10.0.0.1:5000", "10.0.0.2:5000"
+CHANCE = random.Random(1)
+NOISE = [CHANCE.randrange(10**6) for _ in range(4096)]
+
+
+class Watched:
+    """A supervisor's side of some agents that report once a second, with a clock that is moved by hand."""
+
+    def __init__(self, path: Path, **retention: Any) -> None:
+        self.path = path
+        self.now = START
+        self.life = 5.5  # of the agents
+        self._retention = Retention(**retention)
+        self.latest: dict[str, Latest] = {}
+        self.said: dict[str, list[dict[str, Any]]] = {}
+        self.start()
+
+    def start(self) -> None:
+        self.history = History(self.path, self._retention, lambda: self.now)
+
+    def report(self, name: str, whole: bool = False) -> None:
+        """The agent says one more report; the supervisor has been told the one before."""
+        said = self.said.setdefault(name, [])
+        sequence = len(said) + 1
+        report = {
+            "schema": 1,
+            "sequence": sequence,
+            "collected_at": self.now - 7.25,
+            "agent": {"started_at": self.life},
+            "cpu": {"busy_percent": NOISE[sequence % 4096] % 100, "count": 2},
+            "disks": {"sd.a": {"reads_total": sequence * 3, "state": f"x{NOISE[-sequence % 4096]}"}},
+        }
+        latest = self.latest.setdefault(name, Latest())
+        if latest.sequence is None or whole:
+            answer: dict[str, Any] = {"schema": 1, "report": report, "changes": []}
+        else:
+            answer = {"schema": 1, "since": latest.sequence, "changes": [difference(said[-1], report)]}
+        body = wire.encode(answer)
+        latest.take(json.loads(body), len(body))
+        said.append(copy.deepcopy(report))
+        self.history.record(name, latest, answer, body, self.now)
+
+    def run(self, seconds: int, *names: str) -> None:
+        for _ in range(seconds):
+            self.now += 1
+            for name in names:
+                self.report(name)
+            self.history.beat(self.now)
+
+    def close(self) -> None:
+        assert self.history.close(20.0)
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    watched = Watched(tmp_path / "history.db")
+    yield watched
+    watched.history.close(20.0)
+
+
+def reports(path: Path, name: str, since: float = 0.0, until: float = 1e12) -> list[dict[str, Any]]:
+    with Reader(path) as reader:
+        found = [copy.deepcopy(document) for _, document in reader.reports(name, since, until)]
+        assert reader.damaged == 0
+        return found
+
+
+def test_every_report_is_read_again_to_the_letter(watched: Watched) -> None:
+    watched.run(700, A, B)
+    watched.close()
+    assert reports(watched.path, A) == watched.said[A]
+    assert reports(watched.path, B) == watched.said[B]
+    with Reader(watched.path) as reader:
+        assert reader.agents() == [A, B]
+        at = [at for at, _ in reader.reports(A, START + 100, START + 103)]
+    assert at == pytest.approx([START + 100, START + 101, START + 102, START + 103])
+
+
+def test_a_restart_of_either_side_begins_a_new_chain_and_loses_nothing(watched: Watched) -> None:
+    watched.run(50, A)
+    watched.close()
+    watched.start()
+    watched.run(50, A)
+    watched.life = 6.5
+    watched.report(A, whole=True)
+    watched.run(50, A)
+    watched.close()
+    assert reports(watched.path, A) == watched.said[A]
+
+
+def test_a_clock_that_is_set_an_hour_forward_and_back_loses_nothing(watched: Watched) -> None:
+    watched.run(50, A)
+    watched.now += 3600
+    watched.run(50, A)
+    watched.now -= 3600
+    watched.run(50, A)
+    watched.close()
+    found = reports(watched.path, A)
+    assert sorted(one["sequence"] for one in found) == [one["sequence"] for one in watched.said[A]]
+
+
+def test_an_unknown_agent_has_no_history(watched: Watched) -> None:
+    watched.run(5, A)
+    watched.close()
+    assert reports(watched.path, "x") == []
+    with Reader(watched.path) as reader:
+        assert reader.series("x", ["cpu.busy_percent"], 0, 1e12, 3600) == {"cpu.busy_percent": []}
+        assert reader.availability("x", 0, 1e12) == Availability(0.0, 0.0)
+
+
+def test_a_series_in_steps_has_least_mean_and_greatest_of_all_reports(watched: Watched) -> None:
+    watched.run(3 * 3600 + 20 * 60, A)
+    watched.close()
+    database = Database(watched.path)
+    for _ in upkeep.put_together(database, watched.now):
+        pass
+    database.close()
+    for step in (10, 300, 3600):
+        with Reader(watched.path) as reader:
+            series = reader.series(A, ["cpu.busy_percent", "disks.sd.a.reads_total"], START, watched.now, step)
+        expected: dict[float, list[dict[str, Any]]] = {}
+        for one in watched.said[A]:
+            # A minute is closed with the first beat after it, which is up to a second late.
+            at = one["collected_at"] + 7.25
+            expected.setdefault((at if step < 60 else at - 1) // step * step, []).append(one)
+        assert [at for at, _ in series["cpu.busy_percent"]] == list(expected)
+        for at, point in series["cpu.busy_percent"]:
+            values = [one["cpu"]["busy_percent"] for one in expected[at]]
+            mean = pytest.approx(sum(values) / len(values), rel=0.03)
+            assert point == ([min(values), mean, max(values)] if len(set(values)) > 1 else values[0])
+        assert [point for _, point in series["disks.sd.a.reads_total"]] == [
+            expected[at][-1]["disks"]["sd.a"]["reads_total"] for at in expected
+        ]
+
+
+def test_hours_that_are_over_are_put_together_and_so_are_days(watched: Watched) -> None:
+    watched.run(60, A)
+    for _ in range(60):
+        watched.now += 1800
+        watched.run(61, A)
+    watched.close()
+    database = Database(watched.path)
+    connection = database.connection
+
+    def counts() -> list[int]:
+        return [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("minutes", "hours")]
+
+    for _ in upkeep.put_together(database, watched.now):
+        pass
+    hours, by_hour = counts()
+    assert hours == 30
+    assert by_hour == 15  # those before midnight are one
+    for _ in upkeep.put_together(database, watched.now):
+        pass
+    assert counts() == [hours, by_hour]
+    left = connection.execute("SELECT count(*) FROM recent").fetchone()[0]
+    assert 0 < left < 8
+    database.close()
+    with Reader(watched.path) as reader:
+        series = reader.series(A, ["cpu.busy_percent"], START, watched.now, 1800)
+        assert len(series["cpu.busy_percent"]) == 61
+
+
+def test_what_is_too_old_goes_tier_by_tier(watched: Watched) -> None:
+    watched.run(700, A)
+    watched.close()
+    database = Database(watched.path)
+    upkeep.expire(database, Retention(reports_seconds=350), watched.now)
+    database.close()
+    left = [one["sequence"] for one in reports(watched.path, A)]
+    assert left == list(range(301, 701))
+    with Reader(watched.path) as reader:
+        assert len(reader.series(A, ["cpu.count"], START, watched.now, 60)["cpu.count"]) >= 10
+
+
+def test_the_budget_of_bytes_wins_over_ages_and_space_is_given_back(watched: Watched) -> None:
+    names = [f"10.0.0.{number}:5000" for number in range(20)]
+    watched.run(3000, *names)
+    watched.close()
+    budget = watched.path.stat().st_size * 2 // 3
+    database = Database(watched.path)
+    for _ in range(100):
+        upkeep.expire(database, Retention(max_bytes=budget), watched.now)
+    assert upkeep.size(database) <= budget
+    database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    assert watched.path.stat().st_size < budget * 1.2 + 4 * PAGE_BYTES
+    found = [one["sequence"] for one in reports(watched.path, names[0])]
+    assert found == list(range(3000 - len(found) + 1, 3001))
+    assert 300 <= len(found) < 3000
+
+
+def test_a_number_of_a_deleted_block_is_not_given_to_another(watched: Watched) -> None:
+    watched.run(100, A)
+    watched.close()
+    database = Database(watched.path)
+    upkeep.expire(database, Retention(reports_seconds=-1000.0), watched.now)
+    database.close()
+    assert reports(watched.path, A) == []
+    watched.start()
+    watched.run(100, B)
+    watched.run(100, A)
+    watched.close()
+    assert reports(watched.path, A) == watched.said[A][100:]
+    assert reports(watched.path, B) == watched.said[B]
+
+
+def moved(name: str, before: State, after: State, at: float) -> Move:
+    failure = Failure(Kind.REFUSED, "connection refused") if after is State.DOWN else None
+    target = Target(name, name, 5000)
+    return Move(target, Standing(before, 0.0), Standing(after, at, failure=failure), Reason.NOTHING, at)
+
+
+def test_changes_of_state_are_events_and_give_the_availability(watched: Watched) -> None:
+    standing = Standing(State.NEW, START)
+    watched.history.watch({A: standing, B: standing}, START)
+    watched.history.note(moved(A, State.NEW, State.UP, START + 10))
+    watched.history.beat(START)
+    watched.history.note(moved(A, State.UP, State.UP, START + 20))
+    watched.history.note(moved(A, State.UP, State.DOWN, START + 110))
+    watched.history.note(moved(A, State.DOWN, State.UP, START + 160))
+    watched.now = START + 210
+    watched.close()
+    with Reader(watched.path) as reader:
+        events = [(event.at - START, event.state, event.kind) for event in reader.events(A, START, START + 1000)]
+        assert events == [(0, "new", None), (10, "up", None), (110, "down", "refused"), (160, "up", None)]
+        assert len(reader.events(None, 0, 1e12)) == 5
+    connection = sqlite3.connect(watched.path)
+    connection.execute("UPDATE runs SET began = ?, ended = ?", (START, START + 210))
+    connection.commit()
+    connection.close()
+    with Reader(watched.path) as reader:
+        assert reader.availability(A, START, START + 1000) == Availability(200.0, 150.0)
+        assert reader.availability(A, START + 110, START + 135) == Availability(25.0, 0.0)
+        assert reader.availability(A, START + 500, START + 1000).percent is None
+
+
+def test_who_is_watched_no_more_and_again_is_an_event_and_a_restart_is_none(watched: Watched) -> None:
+    standing = Standing(State.UP, START)
+    watched.history.watch({A: standing}, START)
+    watched.close()
+    watched.start()
+    watched.history.watch({A: standing}, START + 50)
+    watched.history.watch({}, START + 60)
+    watched.history.watch({A: standing}, START + 70)
+    watched.close()
+    with Reader(watched.path) as reader:
+        assert [event.state for event in reader.events(A, 0, 1e12)] == ["up", "unwatched", "up"]
+
+
+def test_a_reader_reads_while_the_writer_writes_and_neither_waits(watched: Watched) -> None:
+    watched.run(30, A)
+    with Reader(watched.path) as reader:
+        for number in range(5):
+            watched.run(30, A)
+            found = len(list(reader.reports(A, 0, 1e12)))
+            assert found <= 60 + 30 * number
+        assert watched.history.keeper.trouble is None
+    watched.close()
+    assert reports(watched.path, A) == watched.said[A]
+
+
+def test_a_path_is_found_although_names_have_dots() -> None:
+    document = {"network": {"eth0.100": {"sent": 5}, "eth0": {"100": 7}}, "a": {"b": None}, "t": True, "s": "x"}
+    assert find(document, "network.eth0.100.sent") == 5
+    assert find(document, "network.eth0.100") in ({"sent": 5}, 7)
+    assert find(document, "network.eth1.sent") is None
+    assert find(document, "a.b.c") is None
+    assert list(paths(document)) == ["network.eth0.100.sent", "network.eth0.100"]
+
+
+def test_there_is_nothing_to_read_where_there_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Reader(tmp_path / "history.db")
