@@ -17,12 +17,13 @@ from monitoring_supervisor import settings as supervisor_settings
 from monitoring_supervisor import targets, words
 from monitoring_supervisor.control import Control
 from monitoring_supervisor.fleet import Agent, Fleet
-from monitoring_supervisor.model import Rhythm, Scrape, State, Target
+from monitoring_supervisor.model import Move, Question, Rhythm, Scrape, State, Target
 from monitoring_supervisor.poller import Asking, Poller
 from monitoring_supervisor.roster import rhythm
 from monitoring_supervisor.schedule import FIRST_WITHIN_SECONDS
 from monitoring_supervisor.settings import Settings
 from monitoring_supervisor.store import snapshot
+from monitoring_supervisor.store.history import History
 from monitoring_supervisor.store.pace import BEAT_SECONDS, Pace
 
 log = logging.getLogger("monitoring_supervisor")
@@ -54,6 +55,7 @@ class Supervisor:
         self._started_at = time.time()
         self._poller = Poller(_asking(settings), self._query, self._hear)
         self._pace = Pace(snapshot.Writer(settings.metrics_file))
+        self._history = History(settings.history_file, settings.retention) if settings.history_file else None
         self._stop = asyncio.Event()
         self._wants_reload = asyncio.Event()
         self._reloads: list[asyncio.Future[list[str]]] = []  # who waits to hear what came of it
@@ -86,6 +88,8 @@ class Supervisor:
         self._poller.close()
         if not self._pace.writer.close(self._render(), LAST_WRITE_SECONDS):
             log.warning("ended without saving once more to %s", self._settings.metrics_file)
+        if self._history and not self._history.close(LAST_WRITE_SECONDS):
+            log.warning("ended without writing the last seconds of history to %s", self._settings.history_file)
         log.info("ended")
 
     def _beat(self, age_seconds: float) -> None:
@@ -98,11 +102,14 @@ class Supervisor:
             self._tell_status(self._describe())
         if self._ready or age_seconds >= 1.0:
             self._pace.save(self._render, min(self._settings.metrics_seconds, self._settings.health_seconds))
-        if (
-            self._poller.overdue_seconds() < POLLING_STUCK_SECONDS
-            and self._pace.writer_stuck_seconds() < WRITER_STUCK_SECONDS
-        ):
+        if self._history:
+            self._history.beat(time.time())
+        if self._poller.overdue_seconds() < POLLING_STUCK_SECONDS and self._writing_seconds() < WRITER_STUCK_SECONDS:
             self._notifier.alive()
+
+    def _writing_seconds(self) -> float:
+        """For how long a thread has been writing the same thing."""
+        return max(self._pace.writer_stuck_seconds(), self._history.keeper.stuck_seconds() if self._history else 0.0)
 
     def _first_round_is_over(self, age_seconds: float) -> bool:
         return self._fleet.all_asked() or age_seconds > FIRST_WITHIN_SECONDS + self._settings.timeout_seconds + 1
@@ -116,7 +123,10 @@ class Supervisor:
     def _troubles(self) -> list[str]:
         """What keeps us ourselves from our work, for people."""
         error = self._pace.writer.error
-        return [f"cannot save: {error.strerror}"] if error else []
+        troubles = [f"cannot save: {error.strerror}"] if error else []
+        if self._history and self._history.keeper.trouble:
+            troubles.append(f"history is paused: {self._history.keeper.trouble}")
+        return troubles
 
     def _tell_status(self, status: str) -> None:
         if status != self._status:
@@ -127,7 +137,10 @@ class Supervisor:
         """The poller's word: one attempt, good or bad."""
         if scrape.ours is not None or self._wanting_since is not None:
             self._say_want(scrape.ours)
-        move = self._fleet.hear(scrape, time.time())
+        now = time.time()
+        move = self._fleet.hear(scrape, now)
+        if self._history:
+            self._record(self._history, scrape, move, now)
         if move is None:
             return
         settings = self._settings
@@ -139,6 +152,14 @@ class Supervisor:
             log.log(logging.WARNING if move.after.failure else logging.INFO, "%s", line)
         if move.changes_list or move.before.state is State.NEW:
             self._pace.hurry()
+
+    def _record(self, history: History, scrape: Scrape, move: Move | None, now: float) -> None:
+        name = scrape.target.name
+        agent = self._fleet.agents[name]
+        if scrape.question is Question.METRICS and scrape.answer is not None and agent.last_metrics == now:
+            history.record(name, agent.latest, scrape.answer, scrape.body, now)
+        if move is not None:
+            history.note(move)
 
     def _query(self, name: str) -> str:
         """What the poller is to ask of an agent's metrics: what changed since the report that we hold."""
@@ -163,6 +184,8 @@ class Supervisor:
             self._poller.remove(name)
         for agent in came:
             self._poller.add(agent.target, self._rhythm(agent))
+        if self._history:
+            self._history.watch({name: agent.standing for name, agent in self._fleet.agents.items()}, time.time())
 
     def _rhythm(self, agent: Agent) -> Rhythm:
         return rhythm(agent.standing, self._settings.health_seconds, self._settings.metrics_seconds)
@@ -208,6 +231,8 @@ class Supervisor:
             watched = await asyncio.to_thread(_targets, settings)
             if settings.metrics_file != self._settings.metrics_file:
                 raise BadSettings(["METRICS_FILE: a restart is needed to save elsewhere"])
+            if settings.history_file != self._settings.history_file:
+                raise BadSettings(["HISTORY_FILE: a restart is needed to keep it elsewhere"])
             if settings.control_socket != self._settings.control_socket:
                 raise BadSettings(["CONTROL_SOCKET: a restart is needed to listen elsewhere"])
         except BadSettings as error:
@@ -218,6 +243,8 @@ class Supervisor:
             self._settings = settings
             self._fingerprint = fingerprint
             self._fleet.policy = settings.policy
+            if self._history:
+                self._history.keeper.retention = settings.retention
             logging.getLogger().setLevel(settings.log_level.upper())
             self._poller.change(_asking(settings))
             self._watch(watched)

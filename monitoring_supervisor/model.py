@@ -147,6 +147,16 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """For how long history is kept, in seconds of age by tier, and how large its file may become, in bytes."""
+
+    reports_seconds: float = 48 * 3600.0
+    minutes_seconds: float = 30 * 86400.0
+    hours_seconds: float = 730 * 86400.0
+    max_bytes: int = 10 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
 class Rhythm:
     """How often an agent is asked, in seconds; None is not at all.
 

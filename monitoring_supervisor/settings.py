@@ -6,7 +6,7 @@ from pathlib import Path
 
 from monitoring_agent.shared import keys
 from monitoring_agent.shared.address import Address
-from monitoring_supervisor.model import Policy
+from monitoring_supervisor.model import Policy, Retention
 
 DEFAULT_STATE_DIRECTORY = "/var/lib/monitoring"
 
@@ -25,6 +25,8 @@ class Settings:
     timeout_seconds: float
     policy: Policy
     metrics_file: Path
+    history_file: Path | None
+    retention: Retention
     control_socket: Path
     token: str
     log_level: str
@@ -46,6 +48,13 @@ def load(named: Path | None) -> Settings:
         timeout_seconds=values["REQUEST_TIMEOUT"],
         policy=Policy(values["BLACKLIST_AFTER"], values["WHITELIST_AFTER"]),
         metrics_file=state_directory / values["METRICS_FILE"],
+        history_file=state_directory / values["HISTORY_FILE"] if values["HISTORY_FILE"] else None,
+        retention=Retention(
+            reports_seconds=values["HISTORY_REPORTS_HOURS"] * 3600,
+            minutes_seconds=values["HISTORY_MINUTES_DAYS"] * 86400,
+            hours_seconds=values["HISTORY_HOURS_DAYS"] * 86400,
+            max_bytes=int(values["HISTORY_MAX_GIGABYTES"] * 1e9),
+        ),
         control_socket=values["CONTROL_SOCKET"],
         token=keys.read_token(values["TOKEN_FILE"]),
         log_level=values["LOG_LEVEL"],

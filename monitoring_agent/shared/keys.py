@@ -48,15 +48,19 @@ def _listen(text: str) -> tuple[Address, ...]:
     return addresses
 
 
-def _seconds(minimum: float, maximum: float) -> Callable[[str], float]:
+def _number(minimum: float, maximum: float, what: str = "number") -> Callable[[str], float]:
     def parse(text: str) -> float:
         plain = re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?|\.[0-9]{1,9}", text, re.ASCII)
-        seconds = float(text) if plain else -1.0
-        if not minimum <= seconds <= maximum:
-            raise ValueError(f"{text!r} is not a number of seconds from {minimum:g} to {maximum:g}")
-        return seconds
+        number = float(text) if plain else -1.0
+        if not minimum <= number <= maximum:
+            raise ValueError(f"{text!r} is not a {what} from {minimum:g} to {maximum:g}")
+        return number
 
     return parse
+
+
+def _seconds(minimum: float, maximum: float) -> Callable[[str], float]:
+    return _number(minimum, maximum, "number of seconds")
 
 
 def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
@@ -129,6 +133,27 @@ KEYS = (
         "metrics_data.json",
         _file,
         "where the supervisor saves; a relative name lies in the state directory, /var/lib/monitoring",
+    ),
+    Key(
+        "HISTORY_FILE",
+        "history.db",
+        str,
+        "where the supervisor keeps everything over time; a relative name lies in the state directory, empty keeps"
+        " nothing",
+    ),
+    Key("HISTORY_REPORTS_HOURS", "48", _number(0.1, 87600), "hours for which every report is kept as it came"),
+    Key(
+        "HISTORY_MINUTES_DAYS",
+        "30",
+        _number(0.1, 36500),
+        "days for which the least, mean and greatest value of each minute are kept",
+    ),
+    Key("HISTORY_HOURS_DAYS", "730", _number(0.1, 36500), "days for which those of each hour are kept, and events"),
+    Key(
+        "HISTORY_MAX_GIGABYTES",
+        "10",
+        _number(0.01, 100000),
+        "gigabytes that history.db may have at most; before it grows larger the oldest reports go, whatever their age",
     ),
     Key(
         "CONTROL_SOCKET",

@@ -12,11 +12,10 @@ from pathlib import Path
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.patch import Document
 from monitoring_supervisor.latest import Latest
-from monitoring_supervisor.model import Move, Standing
+from monitoring_supervisor.model import Move, Retention, Standing
 from monitoring_supervisor.store import blocks
 from monitoring_supervisor.store.database import Block, Event
 from monitoring_supervisor.store.keeper import Keeper
-from monitoring_supervisor.store.upkeep import Retention
 
 # With what the writer takes, less than ten seconds: that much is lost when the process is killed.
 FLUSH_SECONDS = 8.0

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from monitoring_supervisor.model import Retention
 from monitoring_supervisor.store import snapshot, upkeep
 from monitoring_supervisor.store.blocks import Points
 from monitoring_supervisor.store.database import Block, Database, Event, Known, WrongFormat
-from monitoring_supervisor.store.upkeep import Retention
 
 log = logging.getLogger("monitoring_supervisor")
 
@@ -91,6 +91,11 @@ class Keeper:
         with self._lock:
             self._load.events.append(event)
             del self._load.events[:-MAX_WAITING_EVENTS]
+
+    def stuck_seconds(self) -> float:
+        """For how long the thread has been at what it is doing."""
+        busy_since = self.busy_since
+        return 0.0 if busy_since is None else time.monotonic() - busy_since
 
     def close(self, timeout_seconds: float) -> bool:
         """Write what is left, and end. Returns whether that was done in time."""

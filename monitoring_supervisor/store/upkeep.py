@@ -5,9 +5,9 @@ Each call does a little, so that writing never waits for long.
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice, takewhile
 
+from monitoring_supervisor.model import Retention
 from monitoring_supervisor.store import blocks
 from monitoring_supervisor.store.blocks import Points
 from monitoring_supervisor.store.database import PAGE_BYTES, Database, Known
@@ -22,16 +22,6 @@ DELETED_AT_ONCE = 2000
 # Free pages are used again; more than this share of the file is given back, so many pages at once.
 FREE_SHARE = 0.1
 GIVEN_BACK_PAGES = 256
-
-
-@dataclass(frozen=True)
-class Retention:
-    """For how long history is kept, in seconds of age by tier, and how large the file may become, in bytes."""
-
-    reports_seconds: float = 48 * HOUR_SECONDS
-    minutes_seconds: float = 30 * DAY_SECONDS
-    hours_seconds: float = 730 * DAY_SECONDS
-    max_bytes: int = 10 * 10**9
 
 
 def size(database: Database) -> int:

@@ -13,12 +13,11 @@ import pytest
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.patch import difference
 from monitoring_supervisor.latest import Latest
-from monitoring_supervisor.model import Failure, Kind, Move, Reason, Standing, State, Target
+from monitoring_supervisor.model import Failure, Kind, Move, Reason, Retention, Standing, State, Target
 from monitoring_supervisor.store import upkeep
 from monitoring_supervisor.store.database import PAGE_BYTES, Database
 from monitoring_supervisor.store.history import History
 from monitoring_supervisor.store.reading import Availability, Reader, find, paths
-from monitoring_supervisor.store.upkeep import Retention
 
 START = 1_800_000_000.0  # the beginning of an hour
 A, B = "10.0.0.1:5000", "10.0.0.2:5000"
@@ -132,7 +131,7 @@ def test_an_unknown_agent_has_no_history(watched: Watched) -> None:
 
 
 def test_a_series_in_steps_has_least_mean_and_greatest_of_all_reports(watched: Watched) -> None:
-    watched.run(3 * 3600 + 20 * 60, A)
+    watched.run(3 * 3600 + 20 * 60 + 30, A)
     watched.close()
     database = Database(watched.path)
     for _ in upkeep.put_together(database, watched.now):
@@ -180,8 +179,9 @@ def test_hours_that_are_over_are_put_together_and_so_are_days(watched: Watched) 
     assert 0 < left < 8
     database.close()
     with Reader(watched.path) as reader:
-        series = reader.series(A, ["cpu.busy_percent"], START, watched.now, 1800)
-        assert len(series["cpu.busy_percent"]) == 61
+        series = reader.series(A, ["cpu.busy_percent"], START, watched.now - 0.5, 1800)
+    expected = dict.fromkeys((one["collected_at"] + 6.25) // 1800 * 1800 for one in watched.said[A])
+    assert [at for at, _ in series["cpu.busy_percent"]] == list(expected)
 
 
 def test_what_is_too_old_goes_tier_by_tier(watched: Watched) -> None:
