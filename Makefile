@@ -52,6 +52,14 @@ run: .venv/.run
 	    echo "State of the fleet: $$METRICS_FILE"
 	fi
 	if unset_everywhere CONTROL_SOCKET; then export CONTROL_SOCKET=$(CURDIR)/var/supervisor.sock; fi
+	# The same settings, with the places of this run, for monitoringctl in another terminal.
+	{
+	    cat "$$settings"
+	    for key in TOKEN_FILE METRICS_FILE CONTROL_SOCKET; do
+	        [[ -z "$${!key+set}" ]] || echo "$$key=$${!key}"
+	    done
+	} >var/monitoring.env
+	echo "Ask the supervisor: .venv/bin/monitoringctl --config var/monitoring.env status"
 	echo "Settings: $$settings. Ctrl-C ends both daemons."
 	# By pid and awaited: neither may outlive this command, whichever of the two ends first.
 	daemons=()

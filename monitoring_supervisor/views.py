@@ -5,6 +5,7 @@ A request is a JSON object with `ask`, one of:
 - `status`: how many agents there are of each state, and those that are not up
 - `agents`: all of them; only those of a `state` and with all `labels`, if given
 - `agent`: the one of this `name`, with its newest report; the name of its machine, or its address alone, will do
+- `names`: `names` of all agents, each with the name of its machine, and nothing else
 - `top`: the first `limit` agents in the order `by`, one of ORDERS
 
 An answer is one JSON object on one line: `schema`, `at`, `supervisor`, `counts` by state, and `agents` by name, each as
@@ -12,6 +13,7 @@ in metrics_data.json with `hostname` and `vitals`; a report only if one agent wa
 words, with its `kind`.
 """
 
+import heapq
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -20,6 +22,7 @@ from monitoring_supervisor import vitals
 from monitoring_supervisor.fleet import Agent, Fleet
 from monitoring_supervisor.model import State
 from monitoring_supervisor.store import snapshot
+from monitoring_supervisor.words import natural
 
 SCHEMA = 1
 # So many agents take a thousandth of a second or two; whoever sends the answer gives way after each slice.
@@ -71,9 +74,11 @@ def answer(request: dict[str, Any], fleet: Fleet, supervisor: dict[str, Any], no
         case "agent":
             agent = _find(fleet, _text(request, "name"))
             return iter([_document(head, [_member(agent, report=True)])])
+        case "names":
+            return _names(head, fleet)
         case "top":
             return _top(head, fleet, _one_of(request, "by", (BY_STATE, BY_NAME, *ORDERS)), _limit(request))
-    raise BadRequest("'ask' is none of status, agents, agent, top, reload")
+    raise BadRequest("'ask' is none of status, agents, agent, names, top, reload")
 
 
 def account(agent: Agent) -> dict[str, Any]:
@@ -106,6 +111,14 @@ def _all(head: dict[str, Any], fleet: Fleet, wanted: Callable[[Agent], bool]) ->
     yield b"}}\n"
 
 
+def _names(head: dict[str, Any], fleet: Fleet) -> Answer:
+    names: dict[str, str | None] = {}
+    for some in _slices(fleet):
+        names.update((agent.target.name, vitals.hostname(agent.latest.document)) for agent in some)
+        yield b""
+    yield wire.encode({**head, "names": names}) + b"\n"
+
+
 def _slices(fleet: Fleet) -> Iterator[list[Agent]]:
     """All agents, a few at a time. The fleet may change meanwhile; who was taken off is still told."""
     agents = list(fleet.agents.values())
@@ -114,12 +127,12 @@ def _slices(fleet: Fleet) -> Iterator[list[Agent]]:
 
 
 def _top(head: dict[str, Any], fleet: Fleet, by: str, limit: int) -> Answer:
-    ranks: list[tuple[float, str, Agent]] = []
+    ranks: list[tuple[float, list[tuple[int, str]], str, Agent]] = []
     for some in _slices(fleet):
-        ranks += [(_rank(agent, by), agent.target.name, agent) for agent in some]
+        ranks += [(_rank(agent, by), natural(agent.target.name), agent.target.name, agent) for agent in some]
+        ranks = heapq.nsmallest(limit, ranks, key=lambda rank: rank[:3])
         yield b""
-    ranks.sort(key=lambda rank: rank[:2])
-    yield _document(head, [_member(agent) for _, _, agent in ranks[:limit]])
+    yield _document(head, [_member(rank[3]) for rank in ranks])
 
 
 def _rank(agent: Agent, by: str) -> float:

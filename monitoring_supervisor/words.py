@@ -1,5 +1,6 @@
 """Moves in words: what the journal tells whoever is woken up."""
 
+import re
 import time
 
 from monitoring_agent.shared.patch import Document
@@ -39,6 +40,11 @@ def duration(seconds: float) -> str:
         if count or (unit == "s" and not parts):
             parts.append(f"{count} {unit}")
     return " ".join(parts[:2])
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """What to sort names by, as people count: 10.0.0.9 before 10.0.0.10."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"([0-9]{1,18})", name)]
 
 
 def _at(moment: float | None) -> str:

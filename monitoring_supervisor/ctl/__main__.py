@@ -1,15 +1,19 @@
 """The command `monitoringctl`: which commands there are. Each is read only when it is asked for."""
 
 import importlib
+import io
+import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
 from monitoring_agent.shared import wire
+from monitoring_supervisor.ctl import asking, places
 
 # Each is the object `command` of a module of the same name, with `_` for `-`. One that needs heavy libraries costs
 # the others nothing.
-COMMANDS = ("check-config",)
+COMMANDS = ("status", "agents", "show", "top", "probe", "check-config", "reload")
 
 
 class Commands(click.Group):
@@ -26,10 +30,31 @@ class Commands(click.Group):
         return found
 
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            found = asking.near(args[0], list(COMMANDS))
+            hint = f"did you mean {' or '.join(found)}?" if found else f"there are {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no command {args[0]!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="The settings that say where the supervisor is (default: /etc/monitoring/monitoring.env).",
+)
 @click.version_option(wire.VERSION, prog_name="monitoringctl", message="%(prog)s %(version)s")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context, config: Path | None) -> None:
     """Ask the supervisor which machines are up, which are down, why and since when."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a letter shows a question mark
+    ctx.obj = places.find(config)
 
 
 if __name__ == "__main__":

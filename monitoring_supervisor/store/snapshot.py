@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,15 @@ MODE = 0o640
 
 class Damaged(Exception):
     """The file is there but is not a snapshot; the text says why."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A snapshot as it was read: when it was written, how the supervisor was, and the agents by name."""
+
+    written_at: float
+    supervisor: dict[str, Any]
+    agents: dict[str, Agent]
 
 
 def render(fleet: Fleet, supervisor: dict[str, Any], now: float) -> Iterator[bytes]:
@@ -80,14 +89,20 @@ def read(path: Path) -> dict[str, Agent]:
     Raises Damaged if it is not a snapshot, and OSError if it cannot be read.
     """
     try:
-        text = path.read_bytes()
+        return load(path).agents
     except FileNotFoundError:
         return {}
+
+
+def load(path: Path) -> Saved:
+    """What the file says. Raises Damaged if it is not a snapshot, and OSError if it cannot be read."""
+    text = path.read_bytes()
     try:
         document = json.loads(text, parse_constant=_refuse)
         if document["schema"] != SCHEMA:
             raise Damaged(f"schema {document['schema']!r} is not {SCHEMA}")
-        return {name: _restored(name, about) for name, about in document["agents"].items()}
+        agents = {name: _restored(name, about) for name, about in document["agents"].items()}
+        return Saved(_moment(document.get("written_at")) or 0.0, dict(document.get("supervisor", {})), agents)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Damaged(f"{type(error).__name__}: {error}") from None
 
@@ -109,8 +124,10 @@ def _restored(name: str, about: dict[str, Any]) -> Agent:
         )
     if not isinstance(about["report"], dict | None):
         raise TypeError("a report is not an object")
+    host, _, port = name.rpartition(":")
+    labels = tuple((str(key), str(value)) for key, value in about.get("labels", {}).items())
     return Agent(
-        Target(name, "", 0),
+        Target(name, host.strip("[]"), int(port) if port.isdecimal() else 0, labels=labels),
         standing,
         _moment(about["last_health"]),
         _moment(about["last_metrics"]),

@@ -65,8 +65,16 @@ LAYERS = {
     "monitoring_supervisor.control": 7,
     "monitoring_supervisor.daemon": 8,
     "monitoring_supervisor.__main__": 9,
-    "monitoring_supervisor.ctl.*": 8,
-    "monitoring_supervisor.ctl.__main__": 9,
+    "monitoring_supervisor.ctl.text": 2,
+    "monitoring_supervisor.ctl.places": 4,
+    "monitoring_supervisor.ctl.units": 5,
+    "monitoring_supervisor.ctl.asking": 7,
+    "monitoring_supervisor.ctl.names": 8,
+    "monitoring_supervisor.ctl.probing": 8,
+    "monitoring_supervisor.ctl.status": 8,
+    "monitoring_supervisor.ctl.*": 9,
+    "monitoring_supervisor.ctl.top": 10,
+    "monitoring_supervisor.ctl.__main__": 11,
 }
 
 

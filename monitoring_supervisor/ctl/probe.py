@@ -1,0 +1,70 @@
+"""`monitoringctl probe`: why an agent cannot be asked from here."""
+
+import socket
+import sys
+from dataclasses import asdict
+
+import click
+
+from monitoring_agent.shared.address import parse_address
+from monitoring_agent.shared.env import BadSettings
+from monitoring_agent.shared.keys import EX_CONFIG
+from monitoring_supervisor import settings as supervisor_settings
+from monitoring_supervisor import targets
+from monitoring_supervisor.ctl import names
+from monitoring_supervisor.ctl.places import Places
+from monitoring_supervisor.ctl.probing import Probe, Step
+from monitoring_supervisor.ctl.text import coloured, echo_json, safe
+
+MARKS = {"ok": ("ok", "green"), "failed": ("FAILED", "red"), "skipped": ("-", None)}
+
+
+@click.command()
+@click.argument("host", shell_complete=names.complete_agent)
+@click.option("--json", "as_json", is_flag=True, help="For programs: the steps as JSON.")
+@click.pass_obj
+def command(places: Places, host: str, as_json: bool) -> None:
+    """Ask the agent at HOST from here, step by step, and say which step fails and what to do.
+
+    HOST is written as on the whitelist: an address or a name, with a port or without. The settings, the token among
+    them, are the supervisor's. Nothing is changed.
+
+    Exit status: 0 all is well, 1 a step failed.
+    """
+    try:
+        address = parse_address(host)
+    except ValueError as error:
+        raise click.BadParameter(safe(error), param_hint="HOST") from None
+    try:
+        settings = supervisor_settings.load(places.settings)
+        watched = targets.all_targets(settings.whitelist, settings.whitelist_file, settings.agent_port)
+    except BadSettings as error:
+        for mistake in error.mistakes:
+            click.echo(safe(mistake), err=True)
+        sys.exit(EX_CONFIG)
+    target = targets.target(address, settings.agent_port)
+    if "://" not in host:
+        target = watched.get(target.name, target)  # on the whitelist it may be one that is asked over https
+    steps: list[Step] = []
+    if not as_json:
+        click.echo(f"{target.name}, asked from {socket.gethostname()}")
+    for step in Probe(target, settings).steps():
+        steps.append(step)
+        if not as_json and not (step.outcome == "skipped" and _failed(steps)):
+            _show(step)
+    failed = _failed(steps)
+    if as_json:
+        echo_json({"agent": target.name, "ok": not failed, "steps": [asdict(step) for step in steps]})
+    sys.exit(1 if failed else 0)
+
+
+def _failed(steps: list[Step]) -> bool:
+    return any(step.outcome == "failed" for step in steps)
+
+
+def _show(step: Step) -> None:
+    mark, colour = MARKS[step.outcome]
+    took = f" ({step.seconds * 1000:.1f} ms)" if step.outcome == "ok" and step.seconds is not None else ""
+    click.echo(f"  {coloured(f'{mark:<6}', colour)}  {step.name:<10}  {safe(step.detail)}{took}")
+    if step.remedy:
+        click.echo(click.wrap_text(step.remedy, 78, " " * 10, " " * 10))

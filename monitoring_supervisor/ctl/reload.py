@@ -1,0 +1,31 @@
+"""`monitoringctl reload`: the supervisor reads its settings again."""
+
+import sys
+
+import click
+
+from monitoring_agent.shared.keys import EX_CONFIG
+from monitoring_supervisor.ctl import asking
+from monitoring_supervisor.ctl.places import Places
+from monitoring_supervisor.ctl.text import safe
+
+
+@click.command()
+@click.pass_obj
+def command(places: Places) -> None:
+    """Have the supervisor read its settings again, as `systemctl reload monitoring-supervisor` does.
+
+    Exit status: 0 done, 78 there are mistakes in the settings; they are listed, and the running ones stay.
+    """
+    try:
+        line = asking.Line(places)
+        answer = line.ask(ask="reload")
+    except asking.NotRunning as silence:
+        text = f"the supervisor does not run ({silence}); it reads the settings at its start"
+        raise asking.CannotTell(text) from None
+    for mistake in answer["mistakes"]:
+        click.echo(safe(mistake), err=True)
+    if answer["mistakes"]:
+        click.echo("Not reloaded; the settings stay as they were.", err=True)
+        sys.exit(EX_CONFIG)
+    click.echo(f"Reloaded; {answer['agents']} {'agent is' if answer['agents'] == 1 else 'agents are'} watched.")

@@ -1,0 +1,138 @@
+"""`monitoringctl show`: everything about one agent."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from monitoring_supervisor.ctl import asking, names
+from monitoring_supervisor.ctl.places import Places
+from monitoring_supervisor.ctl.status import why
+from monitoring_supervisor.ctl.text import cells, coloured, colourful, echo_json, padded, safe, state_colour
+from monitoring_supervisor.ctl.units import stamp, worded
+from monitoring_supervisor.words import duration, natural
+
+INDENT = "  "
+LISTS = {"white": "whitelist", "black": "blacklist"}
+
+
+@click.command()
+@click.argument("agent", shell_complete=names.complete_agent)
+@click.argument("sections", nargs=-1, metavar="[SECTION]...", shell_complete=names.complete_section)
+@click.option("--all", "everything", is_flag=True, help="Also counters beside their rates, and what is empty.")
+@click.option("--no-pager", is_flag=True, help="Do not page what is longer than the terminal.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: the answer as JSON.")
+@click.pass_obj
+def command(
+    places: Places, agent: str, sections: tuple[str, ...], everything: bool, no_pager: bool, as_json: bool
+) -> None:
+    """All that is known of AGENT, with its newest report as a tree; or only these SECTIONs of it, such as memory.
+
+    AGENT is its name, its address alone, or the name of its machine.
+    """
+    told = asking.ask(places, ask="agent", name=agent)
+    ((name, about),) = told.agents.items()
+    report = about["report"] or {}
+    missing = [section for section in sections if section not in report]
+    if missing and report:
+        near = asking.near(missing[0], list(report))
+        hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(report)}"
+        raise asking.CannotTell(safe(f"the report has no section {missing[0]!r}; {hint}"))
+    if sections:
+        about["report"] = report = {section: report[section] for section in sections if section in report}
+    if as_json:
+        echo_json({"name": name, "live": told.live, **about})
+        return
+    now = time.time() if told.live else told.document["at"]
+    lines = [] if sections else [*_head(name, about, now), ""]
+    if not report:
+        lines.append("It has sent no report yet.")
+    elif not everything and not sections:
+        report = _brief(report)
+    lines += _tree(report, everything)
+    _page(lines, no_pager)
+
+
+def _head(name: str, about: dict[str, Any], now: float) -> Iterator[str]:
+    state, since = about["state"], about["since"]
+    lasts = f" since {stamp(since)} ({duration(now - since)})" if since else ""
+    never = ", never seen" if state == "down" and since is None else ""
+    facts = {
+        "Machine": about["hostname"] and safe(about["hostname"]),
+        "State": coloured(state, state_colour(state), bold=True) + lasts + never,
+        "Failure": why(about) or None,
+        "Failing": about["failure"] and _failing(about["failure"], now),
+        "List": LISTS[about["listing"]],
+        "Healthy": _ago(about["last_health"], now),
+        "Metrics": _ago(about["last_metrics"], now),
+        "Vitals": _vitals(about["vitals"]),
+        "Labels": safe(" ".join(f"{key}={value}" for key, value in about["labels"].items())) or None,
+    }
+    yield coloured(safe(name), bold=True)
+    for title, fact in facts.items():
+        if fact is not None:
+            yield f"{title:>9}: {fact}"
+
+
+def _failing(failure: dict[str, Any], now: float) -> str:
+    checks = f"{failure['checks']} {'check' if failure['checks'] == 1 else 'checks'} in a row"
+    since = failure["since"]
+    return f"{checks} since {stamp(since)} ({duration(now - since)})" if since else checks
+
+
+def _ago(at: float | None, now: float) -> str:
+    return "never" if at is None else f"{stamp(at)} ({duration(now - at)} ago)"
+
+
+def _vitals(vitals: dict[str, Any]) -> str | None:
+    """What people look at first, on one line."""
+    shares = (("CPU", "cpu_percent"), ("memory", "memory_percent"), (f"disk {vitals.get('disk')}", "disk_percent"))
+    parts = [f"load {vitals['load']:.2f}"] if "load" in vitals else []
+    parts += [f"{safe(title)} {vitals[key]:.0f} %" for title, key in shares if key in vitals]
+    if "hung" in vitals:
+        parts.append(coloured(f"{vitals['hung']} hung {'mount' if vitals['hung'] == 1 else 'mounts'}", "red"))
+    return ", ".join(parts) or None
+
+
+def _brief(report: dict[str, Any]) -> dict[str, Any]:
+    """Without what is empty, and of the collectors only those that failed."""
+    collectors = report.get("collectors")
+    if isinstance(collectors, dict):
+        broken = {name: one for name, one in collectors.items() if isinstance(one, dict) and not one.get("ok")}
+        report = {**report, "collectors": broken}
+    return {key: value for key, value in report.items() if value not in ({}, [])}
+
+
+def _tree(node: dict[str, Any], everything: bool, depth: int = 0) -> Iterator[str]:
+    leaves = {
+        safe(key): worded(key, value)
+        for key, value in node.items()
+        if not isinstance(value, dict) and (everything or not _is_told_by_its_rate(key, node))
+    }
+    width = max(map(cells, leaves), default=0)
+    for key, text in leaves.items():
+        yield f"{INDENT * depth}{padded(key, width)}  {text}"
+    inner = [key for key, value in node.items() if isinstance(value, dict)]
+    for key in sorted(inner, key=natural) if depth else inner:
+        if node[key] or everything:
+            yield INDENT * depth + coloured(safe(key), bold=depth == 0)
+            yield from _tree(node[key], everything, depth + 1)
+
+
+def _is_told_by_its_rate(key: str, neighbours: dict[str, Any]) -> bool:
+    name = key.removesuffix("_total")
+    rates = {f"{name}_per_second", f"{name.removesuffix('_seconds')}_percent"}
+    return name != key and not rates.isdisjoint(neighbours)
+
+
+def _page(lines: list[str], no_pager: bool) -> None:
+    if no_pager or not sys.stdout.isatty() or len(lines) < shutil.get_terminal_size().lines:
+        for line in lines:
+            click.echo(line)
+        return
+    os.environ.setdefault("LESS", "FRX")  # colours, and nothing left over when the pager ends; see less(1)
+    click.echo_via_pager("\n".join(lines), color=colourful())

@@ -1,0 +1,106 @@
+"""`monitoringctl status`: which machines are down, why, and since when."""
+
+import sys
+import time
+from typing import Any
+
+import click
+
+from monitoring_supervisor.ctl import asking
+from monitoring_supervisor.ctl.places import Places
+from monitoring_supervisor.ctl.text import (
+    Column,
+    colour,
+    coloured,
+    echo_json,
+    safe,
+    state_colour,
+    table,
+    terminal_width,
+)
+from monitoring_supervisor.ctl.units import moment, span
+from monitoring_supervisor.words import natural
+
+STATES = ("up", "new", "suspect", "down")
+# The worst first.
+ORDER = {state: number for number, state in enumerate(reversed(STATES))}
+COLUMNS = (
+    Column("AGENT"),
+    Column("MACHINE", shrinks=True, optional=True),
+    Column("STATE"),
+    Column("SINCE"),
+    Column("FOR", right=True),
+    Column("WHY", wraps=True),
+)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs: the answer as JSON.")
+@click.pass_obj
+def command(places: Places, as_json: bool) -> None:
+    """How many agents are up, and all that are not: why, and since when.
+
+    Exit status: 0 all up, 1 some down, 2 cannot tell, because the supervisor does not run.
+    """
+    told = asking.ask(places, ask="status")
+    if as_json:
+        echo_json({**told.document, "live": told.live})
+    else:
+        _show(told)
+    if not told.live:
+        sys.exit(asking.CANNOT_TELL)
+    sys.exit(1 if told.document["counts"]["down"] else 0)
+
+
+def _show(told: asking.Told) -> None:
+    counts, supervisor = told.document["counts"], told.document["supervisor"]
+    now = time.time() if told.live else told.document["at"]
+    total = sum(counts.values())
+    parts = [
+        coloured(f"{counts[state]} {state}", state_colour(state), bold=state == "down")
+        for state in STATES
+        if counts[state] or state == "up"
+    ]
+    click.echo(f"{total} {'agent' if total == 1 else 'agents'}: {', '.join(parts)}")
+    for trouble in supervisor.get("troubles", []):
+        click.echo(coloured(f"The supervisor itself has trouble: {safe(trouble)}", "red"))
+    if not told.agents:
+        return
+    rows = [_row(name, told.agents[name], now) for name in sorted(told.agents, key=lambda name: _rank(told, name))]
+    click.echo()
+    for line in table(COLUMNS, rows, terminal_width(), colour):
+        click.echo(line)
+
+
+def _rank(told: asking.Told, name: str) -> tuple[Any, ...]:
+    """Down before suspect before new, and what happened last first."""
+    about = told.agents[name]
+    return (ORDER[about["state"]], -round(about["since"] or 0), natural(name))
+
+
+def _row(name: str, about: dict[str, Any], now: float) -> list[str]:
+    since = about["since"]
+    never_seen = about["state"] == "down" and since is None
+    return [
+        safe(name),
+        safe(about["hostname"] or "-"),
+        about["state"],
+        "never seen" if never_seen else moment(since, now),
+        lasting(about, now),
+        why(about),
+    ]
+
+
+def lasting(about: dict[str, Any], now: float) -> str:
+    """For how long an agent's state lasts; of one that was never seen, for how long it has been tried."""
+    began = about["since"] or (about["failure"] or {}).get("since")
+    return span(now - began) if began else "-"
+
+
+def why(about: dict[str, Any]) -> str:
+    """What an agent's failure is, in words."""
+    failure = about["failure"]
+    if failure is None:
+        return "not asked yet" if about["state"] == "new" else ""
+    words = safe(failure["detail"])
+    return f"its metrics: {words}" if failure.get("metrics_only") else words

@@ -1,0 +1,124 @@
+"""What monitoringctl writes: tables that fit, names that cannot steer a terminal, numbers as people say them."""
+
+import pytest
+
+from monitoring_supervisor.ctl import text, units
+from monitoring_supervisor.ctl.text import Column
+from monitoring_supervisor.words import natural
+
+COLUMNS = (
+    Column("AGENT"),
+    Column("MACHINE", shrinks=True, optional=True),
+    Column("FOR", right=True),
+    Column("WHY", wraps=True),
+)
+ROWS = [
+    ["10.0.0.5:5000", "a-machine-with-a-long-name", "5m12s", "connection refused, nothing listens at the port"],
+    ["10.0.0.6:5000", "b", "3s", "no connection within the time limit"],
+]
+
+
+def test_a_table_without_a_terminal_is_as_wide_as_it_needs_to_be() -> None:
+    lines = text.table(COLUMNS, ROWS, None)
+    assert lines == [
+        "AGENT          MACHINE                       FOR  WHY",
+        "10.0.0.5:5000  a-machine-with-a-long-name  5m12s  connection refused, nothing listens at the port",
+        "10.0.0.6:5000  b                              3s  no connection within the time limit",
+    ]
+
+
+@pytest.mark.parametrize("width", [120, 80, 70, 60, 50])
+def test_a_table_is_no_wider_than_the_terminal_and_reasons_are_still_whole(width: int) -> None:
+    lines = text.table(COLUMNS, ROWS, width)
+    assert max(map(text.cells, lines)) <= width
+    assert all(any(line.startswith(row[0]) for line in lines) for row in ROWS)
+    words = " ".join(" ".join(lines).split())
+    for word in ("refused,", "nothing", "listens", "limit"):
+        assert word in words
+
+
+def test_a_column_with_nothing_in_it_is_left_out() -> None:
+    lines = text.table(COLUMNS, [["10.0.0.5:5000", "-", "3s", "no"]], 80)
+    assert lines[0] == "AGENT          FOR  WHY"
+
+
+def test_wide_letters_take_the_room_that_they_take_in_a_terminal() -> None:
+    columns = (Column("MACHINE", shrinks=True), Column("X"))
+    lines = text.table(columns, [["日本語日本語日本語", "x"], ["e\u0301", "x"]], 14)
+    assert lines[1].endswith("…  x")
+    assert [text.cells(line) for line in lines[1:]] == [text.cells(lines[0])] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("web-1", "web-1"),
+        ("Zürich", "Zürich"),
+        ("a\x1b[2Jb", "a\\x1b[2Jb"),
+        ("a\nb\tc", "a\\x0ab\\x09c"),
+        ("\x9b31m", "\\x9b31m"),
+        ("\u202eevil", "\\u202eevil"),
+        ("\u2028", "\\u2028"),
+        ("\U000e0041", "\\U000e0041"),
+        ("\udcff", "\\udcff"),
+    ],
+)
+def test_what_would_steer_the_terminal_is_escaped(name: str, shown: str) -> None:
+    assert text.safe(name) == shown
+
+
+def test_nothing_is_coloured_when_the_output_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    assert text.coloured("down", "red", bold=True) == "down"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (-3, "0s"),
+        (59.9, "59s"),
+        (312, "5m12s"),
+        (3600, "1h00m"),
+        (7 * 3600 + 300, "7h05m"),
+        (3 * 86400 + 4 * 3600, "3d04h"),
+        (412 * 86400, "412d"),
+    ],
+)
+def test_a_length_of_time_takes_six_letters(seconds: float, said: str) -> None:
+    assert units.span(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("used_bytes", 475312128, "453 MiB"),
+        ("size_bytes", 1023 * 1024**3, "0.999 TiB"),
+        ("size_bytes", 12, "12 B"),
+        ("received_bytes_per_second", 61500.0, "60.1 KiB/s"),
+        ("received_bytes_total", 1024, "1 KiB"),
+        ("paged_in_kibibytes_total", 2048, "2 MiB"),
+        ("used_percent", 71.4, "71.4 %"),
+        ("temperature_celsius", 41.5, "41.5 °C"),
+        ("frequency_hertz", 3400000000, "3.4 GHz"),
+        ("duration_seconds", 0.0002, "200 µs"),
+        ("duration_seconds", 0.25, "250 ms"),
+        ("uptime_seconds", 3717.94, "1 h 1 min"),
+        ("offset_seconds", -200.0, "-3 min 20 s"),
+        ("processes_total", 1234567, "1 234 567"),
+        ("context_switches_per_second", 1078.25, "1078.25 /s"),
+        ("load_1m", 0.06, "0.06"),
+        ("booted_at", 1e300, "1e+300"),
+        ("booted_at", 1e15, "1 000 000 000 000 000"),
+        ("used_bytes", 10**400, "1000000000000000000…"),
+        ("ok", True, "yes"),
+        ("state", "hung\x07", "hung\\x07"),
+        ("reboot_required_by", [], "none"),
+    ],
+)
+def test_a_value_is_said_in_the_unit_of_its_name(key: str, value: object, said: str) -> None:
+    assert units.worded(key, value) == said
+
+
+def test_names_are_in_the_order_of_people() -> None:
+    names = ["10.0.0.10:5000", "10.0.0.9:5000", "db-2:5000", "db-11:5000", "[::1]:5000"]
+    assert sorted(names, key=natural) == ["10.0.0.9:5000", "10.0.0.10:5000", "[::1]:5000", "db-2:5000", "db-11:5000"]
