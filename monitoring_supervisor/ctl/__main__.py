@@ -13,7 +13,7 @@ from monitoring_supervisor.ctl import asking, places
 
 # Each is the object `command` of a module of the same name, with `_` for `-`. One that needs heavy libraries costs
 # the others nothing.
-COMMANDS = ("status", "agents", "show", "top", "probe", "check-config", "reload")
+COMMANDS = ("status", "agents", "show", "top", "history", "export", "probe", "check-config", "reload")
 
 
 class Commands(click.Group):

@@ -63,7 +63,7 @@ class Line:
         try:
             self._socket.connect(str(places.control_socket))
         except PermissionError:
-            raise CannotTell(_no_right(str(places.control_socket))) from None
+            raise CannotTell(no_right(str(places.control_socket))) from None
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
             raise NotRunning(f"nobody answers at {places.control_socket}") from None
         except OSError as error:
@@ -105,15 +105,24 @@ def ask(places: Places, *, quiet: bool = False, **request: Any) -> Told:
 
 def names(places: Places) -> list[str]:
     """The names of all agents, and then those of their machines; none if nobody and no file tells them."""
-    try:
-        told = ask(places, quiet=True, ask="names").document["names"]
-    except CannotTell:
+    answer = try_to_ask(places, ask="names")
+    if answer is None:
         return []
+    told = answer.document["names"]
     return [*told, *dict.fromkeys(machine for machine in told.values() if machine)]
+
+
+def try_to_ask(places: Places, **request: Any) -> Told | None:
+    """The same without a word when there is no answer."""
+    try:
+        return ask(places, quiet=True, **request)
+    except CannotTell:
+        return None
 
 
 def near(name: str, known: list[str]) -> list[str]:
     """Those that it may have been meant for, the most likely first."""
+    known = list(dict.fromkeys(known))
     inside = [one for one in known if name.lower() in one.lower()][:3]
     return inside or difflib.get_close_matches(name, known, n=3)
 
@@ -127,7 +136,7 @@ def _from_file(places: Places, request: dict[str, Any], silence: str, quiet: boo
             "Start it with: systemctl enable --now monitoring-supervisor"
         ) from None
     except PermissionError:
-        raise CannotTell(_no_right(str(places.metrics_file))) from None
+        raise CannotTell(no_right(str(places.metrics_file))) from None
     except (OSError, snapshot.Damaged) as error:
         raise CannotTell(
             f"the supervisor does not run ({silence}), and {places.metrics_file} cannot be read: {safe(error)}"
@@ -156,7 +165,8 @@ def _refused(places: Places, request: dict[str, Any], document: dict[str, Any]) 
     return f"{text}; did you mean {' or '.join(map(safe, found))}?" if found else f"{text}; see: monitoringctl agents"
 
 
-def _no_right(path: str) -> str:
+def no_right(path: str) -> str:
+    """What to say of a place that this user may not read."""
     try:
         user = getpass.getuser()
         group = grp.getgrnam(GROUP)

@@ -1,12 +1,12 @@
 """What the shell completes: the names of agents, of machines, and of what a report has."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from monitoring_supervisor.ctl import asking, places
+from monitoring_supervisor.store.reading import paths
 
 # More than that helps nobody, and the shell would have to wait for them.
 MAX_NAMES = 1000
@@ -30,20 +30,9 @@ def complete_metric(ctx: click.Context, _: click.Parameter, incomplete: str) -> 
 
 def report(ctx: click.Context) -> dict[str, Any]:
     """The report of the agent that the command line names so far; empty if there is none."""
-    try:
-        told = asking.ask(_places(ctx), quiet=True, ask="agent", name=ctx.params.get("agent") or "")
-    except asking.CannotTell:
-        return {}
-    return next(iter(told.agents.values()))["report"] or {}
-
-
-def paths(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """The path of each number in a report, keys separated by dots."""
-    for key, value in node.items():
-        if isinstance(value, dict):
-            yield from paths(value, f"{prefix}{key}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield prefix + key
+    told = asking.try_to_ask(_places(ctx), ask="agent", name=ctx.params.get("agent") or "")
+    found: dict[str, Any] = (next(iter(told.agents.values()))["report"] if told else None) or {}
+    return found
 
 
 def _places(ctx: click.Context) -> places.Places:

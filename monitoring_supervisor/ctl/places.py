@@ -12,11 +12,12 @@ from monitoring_supervisor import settings
 
 @dataclass(frozen=True)
 class Places:
-    """The control socket, the saved state of the fleet, and the settings file that says where they are, if any."""
+    """The settings file, and what it names: the control socket, the saved state of the fleet, and its history."""
 
     settings: Path
     control_socket: Path
     metrics_file: Path
+    history_file: Path | None
 
 
 def find(named: Path | None) -> Places:
@@ -32,10 +33,16 @@ def find(named: Path | None) -> Places:
     said |= {key: value for key, value in os.environ.items() if key in {one.name for one in keys.KEYS}}
     values = {}
     for key in keys.KEYS:
-        if key.name in {"CONTROL_SOCKET", "METRICS_FILE"}:
+        if key.name in {"CONTROL_SOCKET", "METRICS_FILE", "HISTORY_FILE"}:
             try:
                 values[key.name] = key.parse(said.get(key.name, key.default).strip())
             except ValueError:
                 values[key.name] = key.parse(key.default)
     state_directory = Path(os.environ.get("STATE_DIRECTORY", settings.DEFAULT_STATE_DIRECTORY))
-    return Places(path, values["CONTROL_SOCKET"], state_directory / values["METRICS_FILE"])
+    history = values["HISTORY_FILE"]
+    return Places(
+        path,
+        values["CONTROL_SOCKET"],
+        state_directory / values["METRICS_FILE"],
+        state_directory / history if history else None,
+    )
