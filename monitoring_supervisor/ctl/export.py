@@ -21,16 +21,18 @@ from monitoring_supervisor.store.reading import Reader, find, paths
 
 # The bar moves so often for each agent.
 TICKS = 1000
+FORMATS = ("jsonl", "csv")
 
-Row = tuple[str, float, Document]
+# Told how many of all are done.
+Advance = Callable[[float], None]
 
 
-@click.command()
+@click.command("export")
 @click.argument("agents", nargs=-1, metavar="[AGENT]...", shell_complete=names.complete_agent)
-@click.option("--since", callback=moment, default="1h", help="From then on; as 1h, 7d or '2026-11-24 08:15' (1h).")
-@click.option("--until", callback=moment, default="now", help="Up to then (now).")
+@click.option("--since", metavar="TIME", callback=moment, default="1h", help="From then on, such as 7d or 08:15 (1h).")
+@click.option("--until", metavar="TIME", callback=moment, default="now", help="Up to then (now).")
 @click.option("--metric", "-m", "metrics", multiple=True, metavar="METRIC", help="Only this one; may be repeated.")
-@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", help="(jsonl)")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="jsonl", help="As what to write it (jsonl).")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file, written whole or not at all.")
 @click.pass_obj
 def command(
@@ -58,33 +60,38 @@ def command(
     with past.opened(places) as reader:
         chosen = [past.agent(places, reader, name) for name in agents] or reader.agents()
         chosen = list(dict.fromkeys(chosen))
-        columns = _columns(places, reader, chosen, metrics, until)
-        with _target(output) as file, _progress(chosen, since, until, output) as advance:
+        columns: list[str] = []
+        if metrics:
+            with _progress("Looking  ", len(chosen), output) as advance:
+                columns = _columns(reader, chosen, metrics, since, until, advance)
+        with _target(output) as file, _progress("Exporting", len(chosen), output) as advance:
             write = _writer(file, form, columns)
-            for name in chosen:
+            for number, name in enumerate(chosen):
                 for at, report in reader.reports(name, since, until):
                     write(name, at, report)
-                    advance(name, at)
-                advance(name, until)
+                    advance(number + (at - since) / (until - since))
+                advance(number + 1)
         if reader.damaged:
             click.echo(f"{reader.damaged} damaged entries of history were left out", err=True)
 
 
 def _columns(
-    places: Places, reader: Reader, chosen: list[str], metrics: tuple[str, ...], until: float
+    reader: Reader, chosen: list[str], metrics: tuple[str, ...], since: float, until: float, advance: Advance
 ) -> list[str]:
-    """The paths of all that have any of them: not every machine has every disk. Raises CannotTell if none has."""
+    """The paths that are meant: not every machine has every disk. Raises CannotTell for one that nobody has."""
+    missing = set(metrics)
     found: dict[str, None] = {}
-    trouble: asking.CannotTell | None = None
-    for name in chosen if metrics else ():
+    known: list[str] = []
+    for number, name in enumerate(chosen):
+        known = past.first(reader, name, since, until) or known
         for metric in metrics:
-            try:
-                found.update(dict.fromkeys(past.metrics(places, reader, name, (metric,), until)))
-            except asking.CannotTell as error:
-                trouble = error
-    if trouble is not None and not found:
-        raise trouble
-    return list(found)
+            paths = past.fitting(metric, known)
+            found.update(dict.fromkeys(paths))
+            missing -= {metric} if paths else set()
+        advance(number + 1)
+    if missing and known:
+        raise past.unknown("no agent has a metric", min(missing), known)
+    return past.few(list(found))
 
 
 def _writer(file: TextIO, form: str, columns: list[str]) -> Callable[[str, float, Document], None]:
@@ -130,18 +137,15 @@ def _target(output: Path | None) -> Iterator[TextIO]:
 
 
 @contextmanager
-def _progress(
-    chosen: list[str], since: float, until: float, output: Path | None
-) -> Iterator[Callable[[str, float], None]]:
+def _progress(label: str, total: int, output: Path | None) -> Iterator[Advance]:
     """A bar on standard error, where a person looks at that alone."""
     if not sys.stderr.isatty() or (output is None and sys.stdout.isatty()):
-        yield lambda name, at: None
+        yield lambda done: None
         return
-    order = {name: number for number, name in enumerate(chosen)}
-    with click.progressbar(length=max(1, len(chosen)) * TICKS, label="Exporting", file=sys.stderr) as bar:
+    with click.progressbar(length=max(1, total) * TICKS, label=label, file=sys.stderr) as bar:
 
-        def advance(name: str, at: float) -> None:
-            reached = order[name] * TICKS + int(TICKS * min(1.0, max(0.0, (at - since) / (until - since))))
+        def advance(done: float) -> None:
+            reached = int(min(done, total) * TICKS)
             if reached > bar.pos:
                 bar.update(reached - bar.pos)
 

@@ -29,6 +29,7 @@ from monitoring_supervisor.store.reading import Event, Reader, Series
 from monitoring_supervisor.words import duration
 
 POINTS_IN_A_LINE, POINTS_IN_A_ROW, POINTS_FOR_PROGRAMS = 60, 5, 1000
+FORMATS = ("table", "csv", "json", "jsonl")
 HOUR_SECONDS, WEEK_SECONDS = 3600.0, 7 * 86400.0
 EVENTS = (
     Column("TIME"),
@@ -39,14 +40,14 @@ EVENTS = (
 )
 
 
-@click.command()
+@click.command("history")
 @click.argument("agent", required=False, shell_complete=names.complete_agent)
 @click.argument("metrics", nargs=-1, metavar="[METRIC]...", shell_complete=names.complete_metric)
 @click.option("--events", is_flag=True, help="What happened: when it went down and came back, and its availability.")
-@click.option("--since", callback=moment, help="From then on; as 1h, 7d, 08:15 or '2026-11-24 08:15' (1h; events: 7d).")
-@click.option("--until", callback=moment, default="now", help="Up to then (now).")
-@click.option("--step", callback=length, help="One row for so long, as 10s or 5m.")
-@click.option("--format", "form", type=click.Choice(["table", "csv", "json", "jsonl"]), default="table", help="(table)")
+@click.option("--since", metavar="TIME", callback=moment, help="From then on, such as 7d or 08:15 (1h; events: 7d).")
+@click.option("--until", metavar="TIME", callback=moment, default="now", help="Up to then (now).")
+@click.option("--step", metavar="LENGTH", callback=length, help="One row for so long, such as 10s or 5m.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", help="As what to write it (table).")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.pass_obj
 def command(
@@ -79,7 +80,7 @@ def command(
         if events or name is None:
             _tell_events(reader, name, since, until, form)
         else:
-            paths = past.metrics(places, reader, name, metrics, until)
+            paths = past.metrics(places, reader, name, metrics, since, until)
             _tell_course(reader, name, paths, since, until, step, form)
 
 

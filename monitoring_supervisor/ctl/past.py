@@ -2,18 +2,15 @@
 
 import fnmatch
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from monitoring_agent.shared.patch import Document
 from monitoring_supervisor.ctl import asking
 from monitoring_supervisor.ctl.places import Places
 from monitoring_supervisor.ctl.text import safe
 from monitoring_supervisor.store import reading
 from monitoring_supervisor.store.reading import Reader
 
-# Where the newest report is looked for, to know what there is.
-RECENT_SECONDS = 3600.0
 MAX_METRICS = 50
 
 
@@ -57,32 +54,54 @@ def agent(places: Places, reader: Reader, name: str) -> str:
     raise asking.CannotTell(f"there is no history of an agent {safe(name)!r}{hint}")
 
 
-def metrics(places: Places, reader: Reader, name: str, wanted: tuple[str, ...], until: float) -> list[str]:
+def metrics(
+    places: Places, reader: Reader, name: str, wanted: tuple[str, ...], since: float, until: float
+) -> list[str]:
     """The paths that are meant: a path itself, all below one such as `load`, or those that fit a pattern with `*`.
 
     Raises CannotTell with the nearest ones.
     """
-    known = list(reading.paths(_newest(places, reader, name, until)))
-    found: list[str] = []
-    for one in wanted:
-        fitting = [path for path in known if path == one or path.startswith(f"{one}.")]
-        if not fitting and "*" in one:
-            fitting = [path for path in known if fnmatch.fnmatchcase(path, one)]
-        if not fitting:
-            near = asking.near(one, known)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"see: monitoringctl show {name}"
-            raise asking.CannotTell(safe(f"{name} has no metric {one!r}; {hint}"))
-        found += fitting
-    found = list(dict.fromkeys(found))
-    if len(found) > MAX_METRICS:
-        raise asking.CannotTell(f"these are {len(found)} metrics; at most {MAX_METRICS} can be told at once")
+    known = list(_live(places, name))
+    found = {one: fitting(one, known) for one in wanted}
+    if not all(found.values()):  # it may be of a disk that is gone
+        known += first(reader, name, since, until)
+        found = {one: fitting(one, known) for one in wanted}
+    for one, paths in found.items():
+        if not paths:
+            raise unknown(f"{name} has no metric", one, known)
+    return few(list(dict.fromkeys(path for paths in found.values() for path in paths)))
+
+
+def fitting(wanted: str, known: Iterable[str]) -> list[str]:
+    """Those of the known paths that are meant by one that was asked for."""
+    found = [path for path in known if path == wanted or path.startswith(f"{wanted}.")]
+    if not found and "*" in wanted:
+        found = [path for path in known if fnmatch.fnmatchcase(path, wanted)]
     return found
 
 
-def _newest(places: Places, reader: Reader, name: str, until: float) -> Document:
-    """The newest report that is known, to tell names by; empty if there is none."""
-    found: Document = {}
-    for _, report in reader.reports(name, until - RECENT_SECONDS, until):
-        found = report
-    told = None if found else asking.try_to_ask(places, ask="agent", name=name)
-    return found or (told.agents[name]["report"] if told else None) or {}
+def first(reader: Reader, name: str, since: float, until: float) -> list[str]:
+    """The paths of the first report of a time."""
+    found = next(iter(reader.reports(name, since, until)), None)
+    return list(reading.paths(found[1])) if found else []
+
+
+def few(paths: list[str]) -> list[str]:
+    """The same paths. Raises CannotTell if they are too many for anybody."""
+    if len(paths) > MAX_METRICS:
+        raise asking.CannotTell(f"these are {len(paths)} metrics; at most {MAX_METRICS} can be told at once")
+    return paths
+
+
+def unknown(who_has_none: str, metric: str, known: list[str]) -> asking.CannotTell:
+    """What to say of a metric that is not there; what could stand for it is a path or a part of one."""
+    parts = dict.fromkeys(path[:end] for path in known for end in range(len(path)) if path[end] == ".")
+    near = asking.near(metric, [*parts, *known])
+    hint = f"did you mean {' or '.join(near)}?" if near else "see: monitoringctl show AGENT"
+    return asking.CannotTell(safe(f"{who_has_none} {metric!r}; {hint}"))
+
+
+def _live(places: Places, name: str) -> Iterator[str]:
+    """The paths of the newest report."""
+    told = asking.try_to_ask(places, ask="agent", name=name)
+    yield from reading.paths((told.agents[name]["report"] if told else None) or {})

@@ -10,7 +10,7 @@ from monitoring_supervisor.ctl.places import Places
 from monitoring_supervisor.ctl.text import safe
 
 
-@click.command()
+@click.command("reload")
 @click.pass_obj
 def command(places: Places) -> None:
     """Have the supervisor read its settings again, as `systemctl reload monitoring-supervisor` does.

@@ -34,22 +34,30 @@ COLUMNS = (
 )
 
 
-@click.command()
+@click.command("status")
 @click.option("--json", "as_json", is_flag=True, help="For programs: the answer as JSON.")
 @click.pass_obj
 def command(places: Places, as_json: bool) -> None:
     """How many agents are up, and all that are not: why, and since when.
 
-    Exit status: 0 all up, 1 some down, 2 cannot tell, because the supervisor does not run.
+    Exit status: 0 all up, 1 some down or suspect, 2 cannot tell: the supervisor does not run, has not asked all of
+    them yet, or watches nobody.
     """
     told = asking.ask(places, ask="status")
     if as_json:
         echo_json({**told.document, "live": told.live})
     else:
         _show(told)
-    if not told.live:
-        sys.exit(asking.CANNOT_TELL)
-    sys.exit(1 if told.document["counts"]["down"] else 0)
+    sys.exit(_exit_status(told))
+
+
+def _exit_status(told: asking.Told) -> int:
+    counts = told.document["counts"]
+    if not told.live or not any(counts.values()):
+        return asking.CANNOT_TELL
+    if counts["down"] or counts["suspect"]:
+        return 1
+    return asking.CANNOT_TELL if counts["new"] else 0
 
 
 def _show(told: asking.Told) -> None:
@@ -64,6 +72,8 @@ def _show(told: asking.Told) -> None:
     click.echo(f"{total} {'agent' if total == 1 else 'agents'}: {', '.join(parts)}")
     for trouble in supervisor.get("troubles", []):
         click.echo(coloured(f"The supervisor itself has trouble: {safe(trouble)}", "red"))
+    if not total:
+        click.echo("Name some to watch in WHITELIST_AGENT or WHITELIST_FILE.")
     if not told.agents:
         return
     rows = [_row(name, told.agents[name], now) for name in sorted(told.agents, key=lambda name: _rank(told, name))]

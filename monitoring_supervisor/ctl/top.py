@@ -38,7 +38,14 @@ COLUMNS = (
 )
 SORTED_BY = {"state": 2, "load": 4, "cpu": 5, "memory": 6, "disk": 7, "in": 8, "out": 9, "name": 0}
 COLOURS = {"up": 1, "new": 2, "suspect": 3, "down": 4}
+CURSES_COLOURS = {
+    "up": curses.COLOR_GREEN,
+    "new": curses.COLOR_CYAN,
+    "suspect": curses.COLOR_YELLOW,
+    "down": curses.COLOR_RED,
+}
 REDRAW_KEY = "\x0c"  # Ctrl-L, for when something else wrote into the screen
+INTERVALS = click.FloatRange(0.5, 3600)
 QUIT_KEYS = {"q", "Q", "\x1b", "\x03"}
 
 
@@ -51,9 +58,9 @@ class View:
     trouble: str = ""
 
 
-@click.command()
-@click.option("--sort", "by", type=click.Choice(ORDERS), default=views.BY_STATE, help="What comes first.")
-@click.option("--interval", type=click.FloatRange(0.5, 3600), default=2.0, help="Seconds between two looks.")
+@click.command("top")
+@click.option("--sort", "by", type=click.Choice(ORDERS), default=views.BY_STATE, help="What comes first (state).")
+@click.option("--interval", metavar="SECONDS", type=INTERVALS, default=2.0, help="The time between two looks (2).")
 @click.pass_obj
 def command(places: Places, by: str, interval: float) -> None:
     """The fleet live: who does not answer, or who has most to do, first.
@@ -136,7 +143,7 @@ def _draw(screen: "curses.window", view: View, interval: float) -> None:
         _put(screen, 0, width, _summary(answer, interval))
         _draw_table(screen, view.by, answer)
     if view.trouble:
-        _put(screen, 1, width, view.trouble, curses.color_pair(COLOURS["down"]))
+        _put(screen, 1, width, view.trouble, _look_of("down"))
     _put(screen, height - 1, width, HELP, curses.A_DIM)
     screen.refresh()
 
@@ -200,7 +207,7 @@ def _put_row(screen: "curses.window", y: int, widths: list[int], row: Sequence[s
     else:
         text = padded_cells(COLUMNS[: len(row)], widths, row)
     _put(screen, y, width, text)
-    _put(screen, y, width, state, curses.color_pair(COLOURS[state]), _start(widths, 2))
+    _put(screen, y, width, state, _look_of(state), _start(widths, 2))
 
 
 def _put(screen: "curses.window", y: int, width: int, text: str, look: int = 0, x: int = 0) -> None:
@@ -210,16 +217,13 @@ def _put(screen: "curses.window", y: int, width: int, text: str, look: int = 0, 
 
 
 def _set_up_colours() -> None:
-    if os.environ.get("NO_COLOR") or not curses.has_colors():
-        for number in COLOURS.values():
-            with contextlib.suppress(curses.error):
-                curses.init_pair(number, -1, -1)
+    """Have a pair of colours for each state. The terminal's own ones stay what they are."""
+    if not curses.has_colors():
         return
     curses.use_default_colors()
-    for state, colour in (
-        ("up", curses.COLOR_GREEN),
-        ("new", curses.COLOR_CYAN),
-        ("suspect", curses.COLOR_YELLOW),
-        ("down", curses.COLOR_RED),
-    ):
-        curses.init_pair(COLOURS[state], colour, -1)
+    for state, pair in COLOURS.items():
+        curses.init_pair(pair, CURSES_COLOURS[state], -1)
+
+
+def _look_of(state: str) -> int:
+    return curses.color_pair(COLOURS[state]) if curses.has_colors() and not os.environ.get("NO_COLOR") else 0

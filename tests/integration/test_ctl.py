@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def started(make_supervisor: MakeSupervisor) -> Started:
         supervisor = make_supervisor(*agents, **settings)
         supervisor.start().wait_ready()
         for name in agents:
-            wait_for(lambda name=name: supervisor.agent(name)["state"] in {"up", "down"})  # type: ignore[misc]
+            wait_for(lambda name=name: supervisor.agent(name)["state"] != "new")  # type: ignore[misc]
         return supervisor
 
     return start
@@ -75,6 +76,20 @@ def test_status_tells_who_is_down_and_why_and_ends_with_1(started: Started, make
     assert title.split() == ["AGENT", "STATE", "SINCE", "FOR", "WHY"]
     assert row.startswith(f"{gone}  down   never seen")
     assert row.endswith("connection refused, nothing listens at the port")
+
+
+def test_a_suspect_is_not_well_and_nobody_is_nobody_of_whom_it_can_be_told(
+    started: Started, make_rogue: MakeRogue
+) -> None:
+    suspect = make_rogue(says_of_metrics(http_answer(b"{}"))).name
+    supervisor = started(suspect)
+    supervisor.wait_state(suspect, "suspect")
+    ended = ctl(supervisor, "status")
+    assert ended.returncode == 1
+    assert "its metrics: not a report of schema 1" in ended.stdout
+    nobody = ctl(started(), "status")
+    assert nobody.returncode == 2
+    assert nobody.stdout.startswith("0 agents: 0 up\nName some to watch")
 
 
 def test_with_the_supervisor_stopped_the_saved_state_is_told_with_its_age_and_status_ends_with_2(
@@ -296,6 +311,17 @@ def test_top_shows_the_fleet_live_and_ends_cleanly(started: Started, make_rogue:
         assert top.wait() == 0
     assert "\x1b[?1049l" in top.output, "the screen is as it was before"
     assert "Traceback" not in top.output
+
+
+def test_top_has_no_colours_where_no_color_is_set(started: Started, make_rogue: MakeRogue) -> None:
+    supervisor = started(f"127.0.0.1:{free_port()}")
+    with terminal(supervisor, "top") as coloured, terminal(supervisor, "top", NO_COLOR="1") as plain:
+        for one in (coloured, plain):
+            one.wait_on_screen("connection refused")
+            one.press("q")
+            assert one.wait() == 0
+    assert "\x1b[31m" in coloured.output
+    assert not re.search(r"\x1b\[(3[0-8]|4[0-8])m", plain.output)
 
 
 def test_top_ends_with_ctrl_c_as_with_q_and_waits_for_a_supervisor_that_went_away(

@@ -1,0 +1,39 @@
+"""The commands of monitoringctl and the texts that tell of them."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from monitoring_supervisor.ctl import __main__ as ctl
+
+ROOT = Path(__file__).parents[2]
+MAN_PAGE = (ROOT / "debian/man/monitoringctl.1").read_text(encoding="utf-8").replace("\\-", "-")
+
+
+def command(name: str) -> click.Command:
+    assert isinstance(ctl.main, click.Group)
+    found = ctl.main.get_command(click.Context(ctl.main), name)
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("name", ctl.COMMANDS)
+def test_every_command_has_its_name_and_stands_in_the_readme_and_in_the_man_page(name: str) -> None:
+    assert command(name).name == name
+    assert f"| `monitoringctl {name}" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\.B {name}\b", MAN_PAGE, re.M)
+
+
+@pytest.mark.parametrize("name", ctl.COMMANDS)
+def test_every_option_stands_in_the_man_page_and_says_what_it_is_for(name: str) -> None:
+    for parameter in command(name).params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help
+            assert max(parameter.opts, key=len) in MAN_PAGE
+
+
+@pytest.mark.parametrize("name", ["status", "agents", "show", "history", "probe"])
+def test_every_command_that_tells_something_has_json(name: str) -> None:
+    assert any("--json" in parameter.opts for parameter in command(name).params)
