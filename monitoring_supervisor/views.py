@@ -25,7 +25,7 @@ from monitoring_supervisor.store import snapshot
 from monitoring_supervisor.words import natural
 
 SCHEMA = 1
-# So many agents take a thousandth of a second or two; whoever sends the answer gives way after each slice.
+# So many agents take a thousandth of a second; whoever sends the answer may give way after each slice.
 SLICE_AGENTS = 50
 MAX_LIMIT = 1000
 

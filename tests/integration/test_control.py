@@ -123,12 +123,14 @@ def test_who_does_not_read_takes_neither_memory_nor_the_turn_of_others(
     make_supervisor: MakeSupervisor,
 ) -> None:
     with Fleet(400) as fleet:
-        supervisor = make_supervisor(*fleet.names)
+        supervisor = make_supervisor(*fleet.names, HISTORY_FILE="")
         supervisor.start().wait_ready()
         wait_for(lambda: ask(supervisor, ask="status")["counts"]["up"] == 400)
+        for _ in range(40):
+            ask(supervisor, ask="agents")
         before = rss_bytes(supervisor)
         with connected(supervisor) as deaf:
-            deaf.sendall(b'{"ask":"agents"}\n' * 300)  # answers of 30 MB together
+            deaf.sendall(b'{"ask":"agents"}\n' * 300)  # answers of 60 MB together
             wait_for(lambda: len(deaf.recv(1, socket.MSG_PEEK)) == 1)
             for _ in range(80):
                 assert len(ask(supervisor, ask="agents")["agents"]) == 400
