@@ -51,11 +51,12 @@ run: .venv/.run
 	    export METRICS_FILE=$(CURDIR)/var/metrics_data.json
 	    echo "State of the fleet: $$METRICS_FILE"
 	fi
+	if unset_everywhere HISTORY_FILE; then export HISTORY_FILE=$(CURDIR)/var/history.db; fi
 	if unset_everywhere CONTROL_SOCKET; then export CONTROL_SOCKET=$(CURDIR)/var/supervisor.sock; fi
 	# The same settings, with the places of this run, for monitoringctl in another terminal.
 	{
 	    cat "$$settings"
-	    for key in TOKEN_FILE METRICS_FILE CONTROL_SOCKET; do
+	    for key in TOKEN_FILE METRICS_FILE HISTORY_FILE CONTROL_SOCKET; do
 	        [[ -z "$${!key+set}" ]] || echo "$$key=$${!key}"
 	    done
 	} >var/monitoring.env

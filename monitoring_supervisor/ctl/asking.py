@@ -1,17 +1,20 @@
 """Asks the supervisor over its control socket; when it does not run, its saved state is asked the same."""
 
 import difflib
+import errno
 import getpass
 import grp
 import json
 import os
 import socket
+import sys
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
+from monitoring_agent.shared import keys
 from monitoring_supervisor import views
 from monitoring_supervisor.ctl.places import Places
 from monitoring_supervisor.ctl.text import coloured, safe
@@ -79,7 +82,10 @@ class Line:
             answer = b""
         if not answer.endswith(b"\n"):
             raise NotRunning(f"{self._places.control_socket} takes questions and gives no answer; it may be stuck")
-        document: dict[str, Any] = json.loads(answer)
+        try:
+            document: dict[str, Any] = json.loads(answer)
+        except ValueError:
+            raise NotRunning(f"what answers at {self._places.control_socket} is no supervisor") from None
         return document
 
     def close(self) -> None:
@@ -118,6 +124,15 @@ def try_to_ask(places: Places, **request: Any) -> Told | None:
         return ask(places, quiet=True, **request)
     except CannotTell:
         return None
+
+
+def end_with_mistakes(mistakes: list[str]) -> NoReturn:
+    """List what is wrong with the settings, and end."""
+    for mistake in mistakes:
+        click.echo(safe(mistake), err=True)
+    if os.geteuid() != 0 and any(os.strerror(errno.EACCES) in mistake for mistake in mistakes):
+        click.echo(no_right("the settings and what they name"), err=True)
+    sys.exit(keys.EX_CONFIG)
 
 
 def near(name: str, known: list[str]) -> list[str]:

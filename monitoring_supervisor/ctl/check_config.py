@@ -1,15 +1,14 @@
 """`monitoringctl check-config`: whether the daemons would accept a settings file."""
 
-import sys
 from pathlib import Path
 
 import click
 
 from monitoring_agent.shared import env
-from monitoring_agent.shared.journal import printable
-from monitoring_agent.shared.keys import EX_CONFIG
 from monitoring_supervisor import settings as supervisor_settings
 from monitoring_supervisor import targets
+from monitoring_supervisor.ctl import asking
+from monitoring_supervisor.ctl.text import agents, safe
 
 
 @click.command("check-config")
@@ -24,7 +23,5 @@ def command(file: Path) -> None:
         settings = supervisor_settings.load(file)
         watched = targets.all_targets(settings.whitelist, settings.whitelist_file, settings.agent_port)
     except env.BadSettings as error:
-        for mistake in error.mistakes:
-            click.echo(printable(mistake), err=True)
-        sys.exit(EX_CONFIG)
-    click.echo(f"{printable(str(file))} is right; it names {len(watched)} {'agent' if len(watched) == 1 else 'agents'}")
+        asking.end_with_mistakes(error.mistakes)
+    click.echo(f"{safe(file)} is right; it names {agents(len(watched))}")

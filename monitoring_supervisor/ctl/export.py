@@ -128,6 +128,8 @@ def _target(output: Path | None) -> Iterator[TextIO]:
     try:
         with beside.open("w", encoding="utf-8", newline="") as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())
         beside.replace(output)
     except OSError as error:
         raise asking.CannotTell(f"{output} cannot be written: {safe(error.strerror)}") from None

@@ -8,10 +8,9 @@ import click
 
 from monitoring_agent.shared.address import parse_address
 from monitoring_agent.shared.env import BadSettings
-from monitoring_agent.shared.keys import EX_CONFIG
 from monitoring_supervisor import settings as supervisor_settings
 from monitoring_supervisor import targets
-from monitoring_supervisor.ctl import names
+from monitoring_supervisor.ctl import asking, names
 from monitoring_supervisor.ctl.places import Places
 from monitoring_supervisor.ctl.probing import Probe, Step
 from monitoring_supervisor.ctl.text import coloured, echo_json, safe
@@ -39,9 +38,7 @@ def command(places: Places, host: str, as_json: bool) -> None:
         settings = supervisor_settings.load(places.settings)
         watched = targets.all_targets(settings.whitelist, settings.whitelist_file, settings.agent_port)
     except BadSettings as error:
-        for mistake in error.mistakes:
-            click.echo(safe(mistake), err=True)
-        sys.exit(EX_CONFIG)
+        asking.end_with_mistakes(error.mistakes)
     target = targets.target(address, settings.agent_port)
     if "://" not in host:
         target = watched.get(target.name, target)  # on the whitelist it may be one that is asked over https

@@ -1,13 +1,10 @@
 """`monitoringctl reload`: the supervisor reads its settings again."""
 
-import sys
-
 import click
 
-from monitoring_agent.shared.keys import EX_CONFIG
 from monitoring_supervisor.ctl import asking
 from monitoring_supervisor.ctl.places import Places
-from monitoring_supervisor.ctl.text import safe
+from monitoring_supervisor.ctl.text import agents
 
 
 @click.command("reload")
@@ -23,9 +20,6 @@ def command(places: Places) -> None:
     except asking.NotRunning as silence:
         text = f"the supervisor does not run ({silence}); it reads the settings at its start"
         raise asking.CannotTell(text) from None
-    for mistake in answer["mistakes"]:
-        click.echo(safe(mistake), err=True)
     if answer["mistakes"]:
-        click.echo("Not reloaded; the settings stay as they were.", err=True)
-        sys.exit(EX_CONFIG)
-    click.echo(f"Reloaded; {answer['agents']} {'agent is' if answer['agents'] == 1 else 'agents are'} watched.")
+        asking.end_with_mistakes([*answer["mistakes"], "Not reloaded; the settings stay as they were."])
+    click.echo(f"Reloaded; {agents(answer['agents'])} {'is' if answer['agents'] == 1 else 'are'} watched.")

@@ -10,6 +10,7 @@ from monitoring_supervisor.ctl import asking
 from monitoring_supervisor.ctl.places import Places
 from monitoring_supervisor.ctl.text import (
     Column,
+    agents,
     colour,
     coloured,
     echo_json,
@@ -69,7 +70,7 @@ def _show(told: asking.Told) -> None:
         for state in STATES
         if counts[state] or state == "up"
     ]
-    click.echo(f"{total} {'agent' if total == 1 else 'agents'}: {', '.join(parts)}")
+    click.echo(f"{agents(total)}: {', '.join(parts)}")
     for trouble in supervisor.get("troubles", []):
         click.echo(coloured(f"The supervisor itself has trouble: {safe(trouble)}", "red"))
     if not total:

@@ -174,6 +174,11 @@ def _line(
     ).rstrip()
 
 
+def agents(count: int) -> str:
+    """So many agents."""
+    return f"{count} {'agent' if count == 1 else 'agents'}"
+
+
 def echo_json(document: Any) -> None:
     """For programs: one line, or for a person who looks at it, indented."""
     click.echo(json.dumps(document, indent=2 if sys.stdout.isatty() else None))

@@ -17,7 +17,7 @@ from monitoring_supervisor.ctl import asking
 from monitoring_supervisor.ctl.agents import percent
 from monitoring_supervisor.ctl.places import Places
 from monitoring_supervisor.ctl.status import STATES, lasting, why
-from monitoring_supervisor.ctl.text import GAP, NARROW_COLUMN, Column, fitted, padded, padded_cells, safe
+from monitoring_supervisor.ctl.text import GAP, NARROW_COLUMN, Column, agents, fitted, padded, padded_cells, safe
 from monitoring_supervisor.ctl.units import plain, short
 
 ORDERS = (views.BY_STATE, *views.ORDERS, views.BY_NAME)
@@ -181,7 +181,7 @@ def _summary(answer: dict[str, Any], interval: float) -> str:
     parts = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state] or state == "up")
     at = time.strftime("%H:%M:%S", time.localtime(answer["at"]))
     troubles = "".join(f"; {safe(trouble)}" for trouble in answer["supervisor"].get("troubles", []))
-    return f"{at}  {sum(counts.values())} agents: {parts}{troubles}  (every {interval:g} s)"
+    return f"{at}  {agents(sum(counts.values()))}: {parts}{troubles}  (every {interval:g} s)"
 
 
 def _row(name: str, about: dict[str, Any], now: float) -> list[str]:
@@ -212,8 +212,10 @@ def _put_row(screen: "curses.window", y: int, widths: list[int], row: Sequence[s
 
 def _put(screen: "curses.window", y: int, width: int, text: str, look: int = 0, x: int = 0) -> None:
     """Write as much as there is room for. Curses complains about the last cell of the screen, and when it shrank."""
+    encoding = locale.getpreferredencoding(False)
+    writable = text.encode(encoding, "replace").decode(encoding)
     with contextlib.suppress(curses.error):
-        screen.addnstr(y, x, text, max(0, width - x), look)
+        screen.addnstr(y, x, writable, max(0, width - x), look)
 
 
 def _set_up_colours() -> None:

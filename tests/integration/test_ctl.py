@@ -4,8 +4,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,6 +132,26 @@ def test_a_supervisor_that_does_not_answer_is_not_waited_for_for_ever(started: S
     supervisor.signal(signal.SIGCONT)
     assert ended.returncode == 2
     assert "it may be stuck" in ended.stderr
+    assert ended.stdout == "1 agent: 1 up\n"
+
+
+def test_something_else_at_the_socket_is_told_apart_from_a_supervisor(started: Started, make_rogue: MakeRogue) -> None:
+    supervisor = started(make_rogue().name)
+    supervisor.stop()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(supervisor.control))
+        listener.listen()
+
+        def greet() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"220 mail.example.org ESMTP\n")
+
+        threading.Thread(target=greet, daemon=True).start()
+        ended = ctl(supervisor, "status")
+    assert ended.returncode == 2
+    assert "is no supervisor" in ended.stderr
     assert ended.stdout == "1 agent: 1 up\n"
 
 
@@ -298,7 +320,7 @@ def test_top_shows_the_fleet_live_and_ends_cleanly(started: Started, make_rogue:
     agent = make_rogue()
     supervisor = started(agent.name)
     with terminal(supervisor, "top", "--interval", "0.5") as top:
-        top.wait_shown("1 agents: 1 up")
+        top.wait_shown("1 agent: 1 up")
         top.wait_shown("AGENT")
         agent.close()
         agent.behave = lambda connection, path: False
@@ -329,12 +351,12 @@ def test_top_ends_with_ctrl_c_as_with_q_and_waits_for_a_supervisor_that_went_awa
 ) -> None:
     supervisor = started(make_rogue().name)
     with terminal(supervisor, "top", "--interval", "0.5") as top:
-        top.wait_shown("1 agents: 1 up")
+        top.wait_shown("1 agent: 1 up")
         supervisor.stop()
         top.wait_on_screen("does not answer")
         supervisor.notifications.clear()
         supervisor.start().wait_ready()
-        top.wait_on_screen("1 agents: 1 up")
+        top.wait_on_screen("1 agent: 1 up")
         top.press("\x03")
         assert top.wait() == 0
     assert "Traceback" not in top.output

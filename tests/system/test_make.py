@@ -45,6 +45,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "AGENT_PORT": port,
         "TOKEN_FILE": str(token),
         "METRICS_FILE": str(tmp_path / "metrics_data.json"),
+        "HISTORY_FILE": str(tmp_path / "history.db"),
     }
 
 
@@ -82,6 +83,12 @@ def test_make_run_leaves_no_process_behind(running: subprocess.Popen[bytes], int
     while left := processes(running.pid):
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
+
+
+def test_monitoringctl_asks_the_supervisor_of_make_run(running: subprocess.Popen[bytes]) -> None:
+    command = [".venv/bin/monitoringctl", "--config", "var/monitoring.env", "status"]
+    ended = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "1 agent: 1 up\n", "")
 
 
 def test_make_run_ends_with_an_error_when_the_settings_are_wrong(environment: dict[str, str]) -> None:

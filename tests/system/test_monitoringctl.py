@@ -68,6 +68,13 @@ def test_others_are_told_to_join_the_group_or_use_sudo(watching: Machine, comman
     assert "Traceback" not in ended.stderr
 
 
+def test_others_are_told_why_they_cannot_probe(watching: Machine) -> None:
+    ended = attempt(watching, "stranger", f"probe {AGENT}")
+    assert ended.returncode == 78
+    assert "/etc/monitoring/token cannot be read: Permission denied" in ended.stderr
+    assert "sudo adduser stranger _monitoring" in ended.stderr
+
+
 def test_who_joined_the_group_and_did_not_log_in_again_is_told_to(watching: Machine) -> None:
     as_before = "setpriv --reuid=ops --regid=ops --clear-groups env USER=ops"
     ended = watching.attempt(f"{as_before} monitoringctl status")
