@@ -31,6 +31,7 @@ PAUSE = 3
 MAX_REQUEST_BYTES = 16 * 1024
 MAX_CONNECTIONS = 32
 IDLE_SECONDS = 60.0
+BUSY_SECONDS = 2.0
 ANSWER_SECONDS = 30.0
 
 
@@ -84,7 +85,7 @@ class Control:
         self._open += 1
         try:
             if self._open > MAX_CONNECTIONS:
-                writer.write(views.refusal("busy", f"{MAX_CONNECTIONS} others are asking already; try again"))
+                await self._send_away(reader, writer)
                 return
             while line := await asyncio.wait_for(_line(reader), IDLE_SECONDS):
                 async with asyncio.timeout(ANSWER_SECONDS):
@@ -96,6 +97,12 @@ class Control:
         finally:
             self._open -= 1
             writer.close()
+
+    async def _send_away(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Tell one too many so, once it has asked: before, its question would meet a closed socket. Or say nothing."""
+        if self._open <= 2 * MAX_CONNECTIONS:
+            await asyncio.wait_for(_line(reader), BUSY_SECONDS)
+            writer.write(views.refusal("busy", f"{MAX_CONNECTIONS} others are asking already; try again"))
 
     async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> None:
         try:

@@ -104,4 +104,4 @@ def unknown(who_has_none: str, metric: str, known: list[str]) -> asking.CannotTe
 def _live(places: Places, name: str) -> Iterator[str]:
     """The paths of the newest report."""
     told = asking.try_to_ask(places, ask="agent", name=name)
-    yield from reading.paths((told.agents[name]["report"] if told else None) or {})
+    yield from reading.paths((told.agents.get(name, {}).get("report") if told else None) or {})

@@ -4,7 +4,7 @@ import click
 
 from monitoring_supervisor.ctl import asking
 from monitoring_supervisor.ctl.places import Places
-from monitoring_supervisor.ctl.text import agents
+from monitoring_supervisor.ctl.text import agents, safe
 
 
 @click.command("reload")
@@ -20,6 +20,8 @@ def command(places: Places) -> None:
     except asking.NotRunning as silence:
         text = f"the supervisor does not run ({silence}); it reads the settings at its start"
         raise asking.CannotTell(text) from None
+    if "error" in answer:
+        raise asking.CannotTell(safe(answer["error"]))
     if answer["mistakes"]:
         asking.end_with_mistakes([*answer["mistakes"], "Not reloaded; the settings stay as they were."])
     click.echo(f"Reloaded; {agents(answer['agents'])} {'is' if answer['agents'] == 1 else 'are'} watched.")

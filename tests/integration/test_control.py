@@ -154,8 +154,7 @@ def test_more_connections_than_are_allowed_are_told_so_and_the_others_go_on(
             sock.connect(str(supervisor.control))
             sock.sendall(b'{"ask":"status"}\n')
             assert b"counts" in sock.makefile("rb").readline()
-        with connected(supervisor) as sock:
-            assert json.loads(sock.makefile("rb").readline())["kind"] == "busy"
+        assert ask(supervisor, ask="status")["kind"] == "busy"
         sockets[0].sendall(b'{"ask":"status"}\n')
         assert b"counts" in sockets[0].makefile("rb").readline()
     finally:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from monitoring_agent.shared import wire
+from monitoring_supervisor import control
 from tests.integration.conftest import MakeAgent, MakeRogue, MakeSupervisor
 from tests.integration.daemons import ROOT, SupervisorDaemon, free_port, wait_for
 from tests.integration.rogues import REPORT, drips, http_answer, is_silent, says, says_of_metrics
@@ -231,6 +232,21 @@ def test_reload_applies_the_settings_or_lists_the_mistakes_and_ends_with_78(
     assert "the supervisor does not run" in ctl(supervisor, "reload").stderr
 
 
+def test_when_too_many_ask_at_once_that_is_told(started: Started, make_rogue: MakeRogue) -> None:
+    supervisor = started(make_rogue().name)
+    sockets = [socket.socket(socket.AF_UNIX) for _ in range(control.MAX_CONNECTIONS)]
+    try:
+        for sock in sockets:
+            sock.connect(str(supervisor.control))
+        for command in ("status", "reload"):
+            ended = ctl(supervisor, command)
+            assert (ended.returncode, ended.stdout) == (2, "")
+            assert "others are asking already; try again" in ended.stderr
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
 def test_check_config_says_what_the_daemons_would_say(make_supervisor: MakeSupervisor, tmp_path: Path) -> None:
     supervisor = make_supervisor("10.0.0.1", "10.0.0.2")
     supervisor.configure()
@@ -401,5 +417,7 @@ def test_bash_completes_commands_and_the_names_of_agents(
         bash.press("monitoringctl show 127.0.0.1:\t load\n")
         bash.wait_shown(f"monitoringctl show {name}")
         bash.wait_shown("load_1m")
+        bash.press(f"monitoringctl history {name} load.load_\t--since 1m\n")
+        bash.wait_shown(f"history {name} load.load_1m --since 1m")
         bash.press("exit\n")
         bash.wait()
