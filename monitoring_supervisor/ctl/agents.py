@@ -34,7 +34,7 @@ def _labels(_: click.Context, __: click.Parameter, values: Sequence[str]) -> dic
     return labels
 
 
-@click.command("agents")
+@click.command("agents", short_help="One line an agent.")
 @click.option("--state", type=click.Choice([one.value for one in State]), help="Only agents in this state.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", callback=_labels, help="Only agents with it.")
 @click.option("--json", "as_json", is_flag=True, help="For programs: the answer as JSON.")

@@ -11,7 +11,7 @@ from monitoring_supervisor.ctl import asking
 from monitoring_supervisor.ctl.text import agents, safe
 
 
-@click.command("check-config")
+@click.command("check-config", short_help="List the mistakes in the settings.")
 @click.argument("file", type=click.Path(path_type=Path), default=env.SYSTEM_FILE)
 def command(file: Path) -> None:
     """Check the settings in FILE, and list every mistake.

@@ -27,7 +27,7 @@ FORMATS = ("jsonl", "csv")
 Advance = Callable[[float], None]
 
 
-@click.command("export")
+@click.command("export", short_help="Reports in bulk, as JSON lines or CSV.")
 @click.argument("agents", nargs=-1, metavar="[AGENT]...", shell_complete=names.complete_agent)
 @click.option("--since", metavar="TIME", callback=moment, default="1h", help="From then on, such as 7d or 08:15 (1h).")
 @click.option("--until", metavar="TIME", callback=moment, default="now", help="Up to then (now).")

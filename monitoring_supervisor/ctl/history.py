@@ -40,7 +40,7 @@ EVENTS = (
 )
 
 
-@click.command("history")
+@click.command("history", short_help="How metrics went; what happened to an agent.")
 @click.argument("agent", required=False, shell_complete=names.complete_agent)
 @click.argument("metrics", nargs=-1, metavar="[METRIC]...", shell_complete=names.complete_metric)
 @click.option("--events", is_flag=True, help="What happened: when it went down and came back, and its availability.")

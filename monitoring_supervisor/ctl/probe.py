@@ -18,7 +18,7 @@ from monitoring_supervisor.ctl.text import coloured, echo_json, safe
 MARKS = {"ok": ("ok", "green"), "failed": ("FAILED", "red"), "skipped": ("-", None)}
 
 
-@click.command("probe")
+@click.command("probe", short_help="Ask one agent step by step: which step fails?")
 @click.argument("host", shell_complete=names.complete_agent)
 @click.option("--json", "as_json", is_flag=True, help="For programs: the steps as JSON.")
 @click.pass_obj

@@ -7,7 +7,7 @@ from monitoring_supervisor.ctl.places import Places
 from monitoring_supervisor.ctl.text import agents, safe
 
 
-@click.command("reload")
+@click.command("reload", short_help="Have the supervisor read its settings again.")
 @click.pass_obj
 def command(places: Places) -> None:
     """Have the supervisor read its settings again, as `systemctl reload monitoring-supervisor` does.

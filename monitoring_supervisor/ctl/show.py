@@ -20,7 +20,7 @@ INDENT = "  "
 LISTS = {"white": "whitelist", "black": "blacklist"}
 
 
-@click.command("show")
+@click.command("show", short_help="All about one agent, its report as a tree.")
 @click.argument("agent", shell_complete=names.complete_agent)
 @click.argument("sections", nargs=-1, metavar="[SECTION]...", shell_complete=names.complete_section)
 @click.option("--all", "everything", is_flag=True, help="Also counters beside their rates, and what is empty.")

@@ -35,7 +35,7 @@ COLUMNS = (
 )
 
 
-@click.command("status")
+@click.command("status", short_help="How many agents are up, and all that are not.")
 @click.option("--json", "as_json", is_flag=True, help="For programs: the answer as JSON.")
 @click.pass_obj
 def command(places: Places, as_json: bool) -> None:

@@ -58,7 +58,7 @@ class View:
     trouble: str = ""
 
 
-@click.command("top")
+@click.command("top", short_help="The fleet live.")
 @click.option("--sort", "by", type=click.Choice(ORDERS), default=views.BY_STATE, help="What comes first (state).")
 @click.option("--interval", metavar="SECONDS", type=INTERVALS, default=2.0, help="The time between two looks (2).")
 @click.pass_obj

@@ -34,6 +34,12 @@ def test_every_option_stands_in_the_man_page_and_says_what_it_is_for(name: str) 
             assert max(parameter.opts, key=len) in MAN_PAGE
 
 
+@pytest.mark.parametrize("name", ctl.COMMANDS)
+def test_what_a_command_is_for_fits_the_list_of_commands(name: str) -> None:
+    assert command(name).short_help
+    assert not command(name).get_short_help_str(limit=60).endswith("...")
+
+
 @pytest.mark.parametrize("name", ["status", "agents", "show", "history", "probe"])
 def test_every_command_that_tells_something_has_json(name: str) -> None:
     assert any("--json" in parameter.opts for parameter in command(name).params)
