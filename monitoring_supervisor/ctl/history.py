@@ -195,7 +195,8 @@ def _tell_events(reader: Reader, name: str | None, since: float, until: float, f
         click.echo(_availability(available.percent, available.known_seconds, available.up_seconds))
     rows = _event_rows(found, until, everybody=name is None)
     if not rows:
-        click.echo("Nothing happened, as far as is known.")
+        stored = name is None or name in reader.agents()
+        click.echo("Nothing happened, as far as is known." if stored else "Nothing is stored of it yet.")
         return
     click.echo()
     for line in table(EVENTS, rows, terminal_width(), colour):

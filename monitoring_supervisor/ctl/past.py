@@ -37,14 +37,17 @@ def opened(places: Places) -> Iterator[Reader]:
 
 
 def agent(places: Places, reader: Reader, name: str) -> str:
-    """The agent that is meant by its name, its address, or the name of its machine. Raises CannotTell."""
+    """The agent that is meant by its name, its address, or the name of its machine. Raises CannotTell.
+
+    It is one that history knows, or one that is watched of which nothing is stored yet.
+    """
     known = reader.agents()
     if name in known:
         return name
     found = [one for one in known if one.rpartition(":")[0].strip("[]") == name]
     if not found:
         told = asking.try_to_ask(places, ask="agent", name=name)
-        found = [one for one in (told.agents if told else ()) if one in known]
+        found = list(told.agents) if told else []
     if len(found) == 1:
         return found[0]
     if found:
@@ -59,13 +62,15 @@ def metrics(
 ) -> list[str]:
     """The paths that are meant: a path itself, all below one such as `load`, or those that fit a pattern with `*`.
 
-    Raises CannotTell with the nearest ones.
+    Raises CannotTell with the nearest ones. As long as nothing tells what there is, they are taken at their word.
     """
     known = list(_live(places, name))
     found = {one: fitting(one, known) for one in wanted}
     if not all(found.values()):  # it may be of a disk that is gone
         known += first(reader, name, since, until)
         found = {one: fitting(one, known) for one in wanted}
+    if not known:
+        return few(list(dict.fromkeys(wanted)))
     for one, paths in found.items():
         if not paths:
             raise unknown(f"{name} has no metric", one, known)

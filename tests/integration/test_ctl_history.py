@@ -174,6 +174,21 @@ def test_an_export_shows_its_progress_to_a_person_and_to_nobody_else(watched: Wa
     assert (tmp_path / "a").read_text(encoding="utf-8") == (tmp_path / "b").read_text(encoding="utf-8")
 
 
+def test_of_an_agent_of_which_nothing_is_stored_yet_that_is_said_and_nothing_else_is_offered(watched: Watched) -> None:
+    supervisor, _ = watched
+    new = f"127.0.0.1:{free_port()}"
+    saved = supervisor.document()
+    saved["agents"][new] = {**next(iter(saved["agents"].values())), "state": "new", "report": None}
+    supervisor.file.write_text(json.dumps(saved), encoding="utf-8")
+    for arguments in ([new, "--events"], [new, "load.load_1m"], [new, "load", "--json"], [new, "--events", "--json"]):
+        ended = ctl(supervisor, "history", *arguments)
+        assert (ended.returncode, "did you mean" in ended.stderr) == (0, False), ended.stderr
+    assert ctl(supervisor, "history", new, "--events").stdout.endswith("\nNothing is stored of it yet.\n")
+    assert ctl(supervisor, "history", new, "load").stdout.endswith("nothing is kept of it from this time\n")
+    exported = ctl(supervisor, "export", new, "-m", "load")
+    assert (exported.returncode, exported.stdout) == (0, "")
+
+
 def test_without_history_the_reason_is_told(make_supervisor: MakeSupervisor) -> None:
     supervisor = make_supervisor()
     supervisor.configure()
