@@ -1,6 +1,7 @@
 """The clock of the agent: runs the collectors that are due, makes a report of what they say, and remembers it."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -166,10 +167,15 @@ def _member(name: str, value: Sample) -> bytes:
     return wire.encode({name: value})[1:-1]
 
 
+def _age(seconds: float) -> float:
+    """How old a sample is. Beyond a second in steps of five, rounded up: what changes each second has to be sent."""
+    return round(max(0.0, seconds), 1) if seconds <= 1 else 5.0 * math.ceil(seconds / 5)
+
+
 def _health(outcome: _Outcome, now: float) -> Sample:
     health: Sample = {
         "ok": outcome.error is None,
-        "age_seconds": round(max(0.0, now - outcome.sampled), 1),
+        "age_seconds": _age(now - outcome.sampled),
         "duration_seconds": round(outcome.duration_seconds, 4),
     }
     if outcome.error is not None:

@@ -59,11 +59,18 @@ def changes(recall: Recall, since: int, step: int) -> bytes:
     assert newest is not None
     assert oldest is not None
     behind = newest.sequence - since
-    if behind == 1 and newest.change is not None:
-        return _changed(since, [newest.change])
     if since < oldest or not 0 <= behind <= MAX_STEPS_BEHIND * step:
         return _report(newest.body, [])
-    return _changed(since, _patches(_steps(recall, since, step, newest.sequence)))
+    if behind == 1 and newest.change is not None:
+        patches = [newest.change]
+    else:
+        patches = _patches(_steps(recall, since, step, newest.sequence))
+    return b'{"schema":%d,"since":%d,"until":%d,"changes":[%b]}' % (
+        wire.SCHEMA,
+        since,
+        newest.sequence,
+        b",".join(patches),
+    )
 
 
 def past(recall: Recall, first: int, step: int) -> bytes:
@@ -103,10 +110,6 @@ def _fitting(patches: list[bytes], room: int) -> Iterator[bytes]:
         if room < 0:
             return
         yield patch
-
-
-def _changed(since: int, patches: list[bytes]) -> bytes:
-    return b'{"schema":%d,"since":%d,"changes":[%b]}' % (wire.SCHEMA, since, b",".join(patches))
 
 
 def _report(body: bytes, patches: list[bytes]) -> bytes:

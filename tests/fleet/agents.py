@@ -1,13 +1,14 @@
 """Simulated agents: what each answers over HTTP, how it misbehaves, and when it was asked."""
 
 import asyncio
+import re
 import time
 from array import array
 from enum import StrEnum
 from typing import Any, cast
 
 from monitoring_agent.shared import wire
-from monitoring_agent.since import MAX_PAST_REPORTS
+from monitoring_agent.since import MAX_PAST_REPORTS, MAX_STEPS_BEHIND
 from tests.fleet.content import Content
 
 HEALTH, METRICS, EXPOSITION = "/healthcheck", "/getmetrics", "/metrics"
@@ -54,7 +55,7 @@ class SimulatedAgent:
         self._content = content
         self._answers = 0
         self._asked_at = time.monotonic()
-        self._life = b"%.3f" % time.time()
+        self._life = repr(round(time.time(), 3)).encode()
         about = {**content.host, "hostname": f"simulated-{number}", "machine_id": f"{number:032x}"}
         self._about = wire.encode(about)
         self.forget()
@@ -79,10 +80,9 @@ class SimulatedAgent:
             return _HEALTHY
         if path == METRICS:
             now = time.monotonic()
-            before = self._answers
             self._answers += max(1, int(now - self._asked_at))
             self._asked_at = now
-            body = self._past(query) or self._change(before, query) or self._report(self._answers)
+            body = self._past(query) or self._changes(query) or self._report(self._answers)
             return _HEAD % (b"200 OK", _JSON, len(body)) + body
         if path == EXPOSITION:
             self._answers += 1
@@ -102,11 +102,16 @@ class SimulatedAgent:
         )
         return own + self._content.report(number)
 
-    def _change(self, before: int, query: bytes) -> bytes | None:
-        """What changed since the report that is held, if it is the one before."""
-        if self._answers != before + 1 or query != b"changes=%d&life=%b" % (before, self._life):
+    def _changes(self, query: bytes) -> bytes | None:
+        """What changed since the report that is held, if that is not long ago."""
+        asked = re.fullmatch(rb"changes=(\d+)&life=(\S+)", query)
+        if asked is None or asked[2] != self._life:
             return None
-        return b'{"schema":%d,"since":%d,"changes":[%b]}' % (wire.SCHEMA, before, self._patch(self._answers))
+        held = int(asked[1])
+        if not 0 <= self._answers - held <= MAX_STEPS_BEHIND:
+            return None
+        patches = b",".join(self._patch(number) for number in range(held + 1, self._answers + 1))
+        return b'{"schema":%d,"since":%d,"until":%d,"changes":[%b]}' % (wire.SCHEMA, held, self._answers, patches)
 
     def _past(self, query: bytes) -> bytes | None:
         """An old report and a minute of what changed behind it. A simulated agent forgets nothing."""

@@ -111,7 +111,11 @@ def _set_in_motion(node: Tree, path: str, uptime: float, renewed_every: int) -> 
 def _rate_or_gauge(key: str, value: float, before: Tree, phase: int, renewed_every: int) -> Moving:
     decimals = 0 if isinstance(value, int) else max(2, len(repr(value).partition(".")[2]))
     grain = PAGE_BYTES if key.endswith("_bytes") and isinstance(value, int) and value > PAGE_BYTES else 1
-    swing = 0.6 if key in {"duration_seconds", "read_latency_seconds", "write_latency_seconds"} else 0.04
+    swing = 0.04
+    if key in {"duration_seconds", "read_latency_seconds", "write_latency_seconds"}:
+        swing = 0.6
+    elif grain > 1:
+        swing = 0.002  # memory moves by some pages of its many
     return Gauge(value, swing, phase, decimals, renewed_every, grain)
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _MASK = 4095
+# What share of gauges stays as it was from one answer to the next, as on a busy machine.
+HELD = 0.5
 # The same in every run.
 _random = random.Random(1)
 _CHANCE = tuple(_random.random() for _ in range(_MASK + 1))
@@ -67,6 +69,8 @@ class Gauge:
     def at(self, answer: int) -> float:
         """The value at this answer."""
         step = answer // self.renewed_every
+        while chance(step + self.phase + 13) < HELD:
+            step -= 1
         value = self.start * (1 + self.swing * (chance(step + self.phase) - 0.5))
         return round(value, self.decimals) if self.decimals else int(value) // self.grain * self.grain
 

@@ -90,7 +90,7 @@ def test_a_collector_runs_in_its_own_period_and_its_age_is_told() -> None:
         sampler.tick()
         clock.seconds += 1
     assert (slow.count, once.count) == (20, 10)
-    assert newest(sampler)["collectors"]["slow"]["age_seconds"] == 14.0
+    assert newest(sampler)["collectors"]["slow"]["age_seconds"] == 15.0
 
 
 def test_a_beat_that_comes_a_little_early_does_not_skip_a_collector() -> None:
