@@ -1,11 +1,14 @@
 """How history is written down: a few seconds of an agent's answers, and columns of points. Pure.
 
-Answers are kept as they came, a line each, compressed together (RFC 1950): nothing is lost and nothing has to be
-converted when reports change. Points (see minutes.py) are kept in columns, so that one metric can be read without
-the others: a JSON object with a line for each path,
+Answers are kept as they came, a line each: nothing is lost and nothing has to be converted when reports change. What is
+within quotes, which repeats, and what is between them, which moves, are compressed apart (RFC 1950): that takes a fifth
+of the bytes off.
 
-    {"at":[1794900000],"points":{
-    "cpu.busy_percent":[[1.0,2.5,4.0]],
+Points (see minutes.py) are kept in columns, where there are many of them with a line for
+each path, so that one metric can be read without the others:
+
+    {"at":[1794900000,1794900060],"points":{
+    "cpu.busy_percent":[[1.0,2.5,4.0],3.5],
     "cpu.count":2}}
 
 A column is a list with a point for each time, null where there was none, or the one value that it always was.
@@ -19,8 +22,8 @@ from typing import Any
 
 from monitoring_supervisor.minutes import Point
 
-# Higher levels take twice the time and save a hundredth.
-LEVEL = 6
+# The highest level takes twice the time and saves a tenth. Points are few.
+LEVEL, POINTS_LEVEL = 3, 6
 
 
 class Damaged(ValueError):
@@ -43,15 +46,24 @@ class Points:
 
 def pack(lines: Iterable[bytes]) -> bytes:
     """These lines as they are stored."""
-    return zlib.compress(b"\n".join(lines), LEVEL)
+    parts = b"\n".join(lines).split(b'"')
+    return zlib.compress(b'"'.join(parts[1::2]), LEVEL) + zlib.compress(b'"'.join(parts[::2]), LEVEL)
 
 
 def unpack(body: bytes) -> list[bytes]:
     """The lines again. Raises Damaged."""
+    decompressor = zlib.decompressobj()
     try:
-        return zlib.decompress(body).split(b"\n")
+        within = decompressor.decompress(body).split(b'"')
+        between = zlib.decompress(decompressor.unused_data).split(b'"')
     except zlib.error as error:
         raise Damaged(str(error)) from None
+    parts = [b""] * (len(between) + len(within))
+    parts[: 2 * len(between) : 2] = between
+    parts[1 : 2 * len(within) : 2] = within
+    if len(between) == 1 and within == [b""]:
+        parts.pop()  # there was not one quote
+    return b'"'.join(parts).split(b"\n")
 
 
 def single(at: float, points: dict[str, Point]) -> Points:
@@ -93,15 +105,19 @@ def sum_up(column: Any, counts: bool) -> Point:
 
 def pack_points(points: Points) -> bytes:
     """The columns as they are stored."""
-    lines = ",\n".join(f"{json.dumps(path)}:{_compact(column)}" for path, column in points.columns.items())
-    return zlib.compress(f'{{"at":{_compact(points.at)},"points":{{\n{lines}}}}}'.encode("ascii"), LEVEL)
+    if len(points.at) == 1:  # the one call for all is much cheaper, and reading it as a whole costs little
+        text = _compact({"at": points.at, "points": points.columns})
+    else:
+        lines = ",\n".join(f"{json.dumps(path)}:{_compact(column)}" for path, column in points.columns.items())
+        text = f'{{"at":{_compact(points.at)},"points":{{\n{lines}}}}}'
+    return zlib.compress(text.encode("ascii"), POINTS_LEVEL)
 
 
 def unpack_points(body: bytes, paths: Iterable[str] | None = None) -> Points:
     """The columns again: all, or only those of these paths, which is much faster. Raises Damaged."""
     try:
         text = zlib.decompress(body)
-        if paths is None:
+        if paths is None or b"\n" not in text:
             document = json.loads(text)
             return Points(document["at"], document["points"])
         at = json.loads(text[text.index(b"[") : text.index(b"]") + 1])

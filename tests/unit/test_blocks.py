@@ -11,8 +11,19 @@ FIRST = blocks.single(60.0, {"cpu.busy_percent": [1, 2.5, 4], "cpu.count": 2, "d
 SECOND = blocks.single(120.0, {"cpu.busy_percent": 3, "cpu.count": 2, "disks.sda.reads_total": 15, "new": 1})
 
 
-def test_lines_come_back_as_they_were() -> None:
-    lines = [b'{"a":1}', b'{"a":2}', b"{}"]
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b'{"a":1}', b'{"a":2}', b"{}"],
+        [b"{}"],
+        [b"{}", b"{}"],
+        [b'{"a":"say \\"x\\" or \\\\"}', b'{"":""}'],
+        [b'""'],
+        [b'a""', b'"b"'],
+        [b""],
+    ],
+)
+def test_lines_come_back_as_they_were(lines: list[bytes]) -> None:
     assert blocks.unpack(blocks.pack(lines)) == lines
 
 
