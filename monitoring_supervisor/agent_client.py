@@ -14,7 +14,6 @@ import httptools
 
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.journal import printable
-from monitoring_agent.shared.patch import Document
 from monitoring_supervisor import answers
 from monitoring_supervisor.model import Failure, Kind, Question, Scrape, Target
 from monitoring_supervisor.resolver import Resolver
@@ -192,11 +191,7 @@ class AgentClient:
         """An answer came in whole."""
         if not keep:
             self._disconnect()
-        answer = answers.read(self._question, status, body)
-        if isinstance(answer, Failure):
-            self._finish(answer)
-        else:
-            self._finish(None, answer, body)
+        self._finish(answers.judge(self._question, status, body), body)
 
     def failed(self, connection: _Connection, kind: Kind, detail: str) -> None:
         """The answer is of no use, and so is the connection."""
@@ -231,9 +226,9 @@ class AgentClient:
         self.asking = False
         self._hear(Scrape(self._target, self._question, ours=error.strerror or str(error)))
 
-    def _finish(self, failure: Failure | None, answer: Document | None = None, body: bytes = b"") -> None:
+    def _finish(self, failure: Failure | None, body: bytes = b"") -> None:
         self.asking = False
-        self._hear(Scrape(self._target, self._question, failure, answer, body))
+        self._hear(Scrape(self._target, self._question, failure, body))
 
     def _disconnect(self) -> None:
         if self._connecting is not None:

@@ -1,25 +1,25 @@
-"""Whether what an agent answered is an answer: status and JSON. Pure."""
+"""Whether what an agent answered is an answer. Pure."""
 
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.journal import printable
-from monitoring_agent.shared.patch import Document
 from monitoring_supervisor.model import Failure, Kind, Question
 
 
-def read(question: Question, status: int, body: bytes) -> Document | Failure:
-    """What an agent answered, or what is wrong with it."""
+def judge(question: Question, status: int, body: bytes) -> Failure | None:
+    """What is wrong with an answer. A report is looked into later (see latest.py)."""
     if status in {401, 403}:
         return Failure(Kind.UNAUTHORISED, f"HTTP status {status}{_reason(body)}")
     if status != 200:
         return Failure(Kind.HTTP_STATUS, f"HTTP status {status}{_reason(body)}")
+    if question is Question.METRICS:
+        return None
     try:
         document = wire.decode(body)
     except wire.NotJson as error:
         return Failure(Kind.NOT_A_REPORT, printable(str(error), 200))
-    if question is Question.HEALTH:
-        good = document.get("status") == "ok"
-        return document if good else Failure(Kind.NOT_A_REPORT, "the answer to the health check does not say 'ok'")
-    return document
+    if document.get("status") != "ok":
+        return Failure(Kind.NOT_A_REPORT, "the answer to the health check does not say 'ok'")
+    return None
 
 
 def _reason(body: bytes) -> str:

@@ -144,9 +144,7 @@ class Supervisor:
         if move is None:
             return
         settings = self._settings
-        self._poller.set_rhythm(
-            move.target.name, rhythm(move.after, settings.health_seconds, settings.metrics_seconds)
-        )
+        self._poller.set_rhythm(move.target.name, rhythm(move.after, settings.health_seconds, settings.metrics_seconds))
         line = words.announcement(move)
         if line:
             log.log(logging.WARNING if move.after.failure else logging.INFO, "%s", line)
@@ -156,8 +154,8 @@ class Supervisor:
     def _record(self, history: History, scrape: Scrape, move: Move | None, now: float) -> None:
         name = scrape.target.name
         agent = self._fleet.agents[name]
-        if scrape.question is Question.METRICS and scrape.answer is not None and agent.last_metrics == now:
-            history.record(name, agent.latest, scrape.answer, scrape.body, now)
+        if scrape.question is Question.METRICS and scrape.failure is None and agent.last_metrics == now:
+            history.record(name, agent.latest, scrape.body, now)
         if move is not None:
             history.note(move)
 

@@ -85,9 +85,8 @@ def _take(agent: Agent, scrape: Scrape, now: float) -> Failure | None:
     if scrape.question is Question.HEALTH:
         agent.last_health = now
         return None
-    assert scrape.answer is not None
     try:
-        agent.latest.take(scrape.answer, len(scrape.body))
+        agent.latest.take(scrape.body)
     except Unusable as error:
         return Failure(Kind.NOT_A_REPORT, str(error))
     agent.last_metrics = now

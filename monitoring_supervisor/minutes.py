@@ -1,16 +1,49 @@
 """What a minute of reports comes to: of each number the least, the mean and the greatest. Pure.
 
-While changes are merged into a report, a cell beside each number that moves keeps count; a number without a cell did
-not move. A mean is over the reports of the minute, each of them weighing the same.
+While changes are merged into a report, count is kept of each number that moves; one of which there is none did not
+move. A mean is over the reports of the minute, each of them weighing the same.
 """
 
+from array import array
+from collections.abc import Iterable
 from typing import Any
 
-from monitoring_agent.shared.patch import Document
+from monitoring_agent.shared.patch import Document, apply
 
-# Least, greatest, sum over the reports before `at`, the report at which the present value came, the first report.
-Cell = list[float]
-Cells = dict[str, Any]  # keys as in the report; a Cell in place of each number that moved
+# In place of a number that only counts: its last value tells all.
+COUNTS = -1
+
+
+class Cells:
+    """What is counted of the numbers that moved. In arrays: with thousands of agents memory is what costs time.
+
+    `places` has the keys of the report and, in place of each number that moved, where it stands in the arrays.
+    `sums` are over the reports so far, as if the present value were 0. `firsts` are the first reports that had the
+    number, where that was not the minute's first one.
+    """
+
+    __slots__ = ("firsts", "greatest", "least", "places", "sums")
+
+    def __init__(self) -> None:
+        self.places: dict[str, Any] = {}
+        self.least = array("d")
+        self.greatest = array("d")
+        self.sums = array("d")
+        self.firsts: dict[int, int] = {}
+
+    def add(self, before: Any, value: float, at: int) -> int:
+        """Begin to count: `value` came with report number `at`, in place of `before`. Returns the number's place."""
+        place = len(self.least)
+        if at == 0 or (before.__class__ is not float and before.__class__ is not int):
+            before = value
+            self.firsts[place] = at
+            self.sums.append(-value * at)
+        else:
+            self.sums.append((before - value) * at)
+        self.least.append(min(before, value))
+        self.greatest.append(max(before, value))
+        return place
+
 
 # One value, if it stayed the same or is a counter (then the last one), or [least, mean, greatest].
 Point = float | list[float]
@@ -27,45 +60,45 @@ class TooLarge(ValueError):
     """A number that is no measurement; the text says which."""
 
 
-def merge(document: Document, change: Document, cells: Cells, at: int) -> None:  # noqa: PLR0912 runs for each number
+def merge(document: Document, change: Document, cells: Cells, at: int) -> None:
     """Merge a change (RFC 7396) into the report in place, `at` being the number of this report within the minute.
 
     Raises TooLarge; what was merged before that stays.
     """
+    left_out = {key: change[key] for key in LEFT_OUT if key in change}
+    require_small(left_out.values())
+    apply(document, left_out)
+    counted = {key: value for key, value in change.items() if key not in left_out}
+    _merge(document, counted, cells, cells.places, at)
+
+
+def _merge(document: Document, change: Document, cells: Cells, places: dict[str, Any], at: int) -> None:
+    least, greatest = cells.least, cells.greatest
     for key, value in change.items():
         kind = value.__class__
         if kind is float or kind is int:
             if not -MAX_NUMBER < value < MAX_NUMBER:
                 raise TooLarge(f"the number {key!r} is too large")
-            if not key.endswith("_total"):
-                cell = cells.get(key)
-                before = document.get(key)
-                if cell.__class__ is list:
-                    if value < cell[0]:
-                        cell[0] = value
-                    elif value > cell[1]:
-                        cell[1] = value
-                    cell[2] += before * (at - cell[3])
-                    cell[3] = at
-                else:
-                    cells[key] = _new_cell(before, value, at)
+            place = places.get(key)
+            if place.__class__ is not int:
+                places[key] = COUNTS if key.endswith("_total") else cells.add(document.get(key), value, at)
+            elif place >= 0:
+                if value < least[place]:
+                    least[place] = value
+                elif value > greatest[place]:
+                    greatest[place] = value
+                cells.sums[place] += (document[key] - value) * at
             document[key] = value
         elif kind is dict:
-            merge(_inner(document, key), value, _inner(cells, key), at)
+            _merge(_inner(document, key), value, cells, _inner(places, key), at)
         else:
             if kind is list:
                 require_small(value)
-            cells.pop(key, None)
+            places.pop(key, None)
             if value is None:
                 document.pop(key, None)
             else:
                 document[key] = value
-
-
-def _new_cell(before: Any, value: float, at: int) -> Cell:
-    if at == 0 or (before.__class__ is not float and before.__class__ is not int):
-        return [value, value, 0.0, at, at]
-    return [before, value, before * at, at, 0] if before < value else [value, before, before * at, at, 0]
 
 
 def _inner(node: dict[str, Any], key: str) -> dict[str, Any]:
@@ -76,15 +109,17 @@ def _inner(node: dict[str, Any], key: str) -> dict[str, Any]:
     return inner
 
 
-def require_small(values: list[Any]) -> None:
-    """Raise TooLarge for a number in the list that is."""
+def require_small(values: Iterable[Any]) -> None:
+    """Raise TooLarge for a number among them, or in lists and objects among them, that is."""
     for value in values:
-        if isinstance(value, list):
+        kind = value.__class__
+        if kind is float or kind is int:
+            if not -MAX_NUMBER < value < MAX_NUMBER:
+                raise TooLarge("a number is too large")
+        elif kind is dict:
+            require_small(value.values())
+        elif kind is list:
             require_small(value)
-        elif isinstance(value, dict):
-            require_small(list(value.values()))
-        elif isinstance(value, int | float) and not -MAX_NUMBER < value < MAX_NUMBER:
-            raise TooLarge("a number in a list is too large")
 
 
 def points(document: Document, cells: Cells, reports: int) -> dict[str, Point]:
@@ -92,19 +127,26 @@ def points(document: Document, cells: Cells, reports: int) -> dict[str, Point]:
     found: dict[str, Point] = {}
     for key, node in document.items():
         if isinstance(node, dict) and key not in LEFT_OUT:
-            _gather(found, f"{key}.", node, cells.get(key, {}), reports)
+            _gather(found, f"{key}.", node, cells, cells.places.get(key), reports)
     return found
 
 
-def _gather(found: dict[str, Point], prefix: str, node: Document, cells: Cells, reports: int) -> None:
+def _gather(
+    found: dict[str, Point], prefix: str, node: Document, cells: Cells, places: dict[str, Any] | None, reports: int
+) -> None:
     for key, value in node.items():
         kind = value.__class__
-        cell = cells.get(key)
+        place = places.get(key) if places else None
         if kind is float or kind is int:
-            if cell.__class__ is list and cell[3] > cell[4]:
-                mean = (cell[2] + value * (reports - cell[3])) / (reports - cell[4])
-                found[prefix + key] = [cell[0], float(f"{mean:.6g}"), cell[1]]
+            if place.__class__ is int and place >= 0 and cells.least[place] < cells.greatest[place]:
+                mean = (cells.sums[place] + value * reports) / (reports - cells.firsts.get(place, 0))
+                found[prefix + key] = [_short(cells.least[place]), float(f"{mean:.6g}"), _short(cells.greatest[place])]
             else:
                 found[prefix + key] = value
         elif kind is dict:
-            _gather(found, f"{prefix}{key}.", value, cell if cell.__class__ is dict else {}, reports)
+            _gather(found, f"{prefix}{key}.", value, cells, place, reports)
+
+
+def _short(value: float) -> float:
+    """The same number, whole ones without a fraction."""
+    return int(value) if value.is_integer() else value

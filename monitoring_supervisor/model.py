@@ -56,7 +56,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """One attempt to ask, good or bad. `answer` is what came, and `body` that as it came, if it was JSON.
+    """One attempt to ask, good or bad; `body` is what came.
 
     `ours` says that the attempt failed for want of something of our own, and tells nothing of the agent.
     """
@@ -64,7 +64,6 @@ class Scrape:
     target: Target
     question: Question
     failure: Failure | None = None
-    answer: Document | None = None
     body: bytes = b""
     ours: str | None = None
 

@@ -16,7 +16,7 @@ from monitoring_agent.shared.address import join
 from monitoring_agent.shared.journal import printable
 from monitoring_supervisor import answers, vitals
 from monitoring_supervisor.latest import Latest, Unusable
-from monitoring_supervisor.model import Failure, Question, Target
+from monitoring_supervisor.model import Question, Target
 from monitoring_supervisor.settings import Settings
 
 MAX_LETTERS = 300
@@ -170,19 +170,19 @@ class Probe:
 
     def _read_health(self) -> str:
         status, body = self._health
-        answer = answers.read(Question.HEALTH, status, body)
-        if isinstance(answer, Failure):
-            raise Failed(answer.detail, self._remedy(status))
+        failure = answers.judge(Question.HEALTH, status, body)
+        if failure:
+            raise Failed(failure.detail, self._remedy(status))
         return "the agent says that it is well"
 
     def _read_report(self) -> str:
         status, body = self._metrics
-        answer = answers.read(Question.METRICS, status, body)
-        if isinstance(answer, Failure):
-            raise Failed(answer.detail, self._remedy(status))
+        failure = answers.judge(Question.METRICS, status, body)
+        if failure:
+            raise Failed(failure.detail, self._remedy(status))
         try:
             latest = Latest()
-            latest.take(answer, len(body))
+            latest.take(body)
         except Unusable as error:
             raise Failed(str(error), self._remedy(status)) from None
         broken = [name for name, one in _collectors(latest.document) if not one.get("ok")]

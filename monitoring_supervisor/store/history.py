@@ -5,12 +5,12 @@ another agent's or an older chain's; a gap, another life of the agent, or troubl
 """
 
 import time
+import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from monitoring_agent.shared import wire
-from monitoring_agent.shared.patch import Document
 from monitoring_supervisor.latest import Latest
 from monitoring_supervisor.model import Move, Retention, Standing
 from monitoring_supervisor.store import blocks
@@ -19,6 +19,8 @@ from monitoring_supervisor.store.keeper import Keeper
 
 # With what the writer takes, less than ten seconds: that much is lost when the process is killed.
 FLUSH_SECONDS = 8.0
+# From then on a block is handed over when its answers happen to have been taken apart.
+CHEAP_FLUSH_SECONDS = 6.0
 # To read one report, all of its chain before it is read.
 CHAIN_REPORTS = 300
 # A clock that was set: times within a block would not be right any more.
@@ -31,12 +33,23 @@ class _Course:
     """What is gathered of one agent."""
 
     latest: Latest
-    minute: float
+    phase: float  # when its minutes begin
+    minute: float  # the beginning of this one
+    early: float  # by how many seconds the next block is to be handed over before its time
     block: Block | None = None
     began: float = 0.0  # of the block, on the monotonic clock
     chained: int = 0  # reports since the chain began; 0 wants a whole one next
-    lost: int = 0  # what the keeper had lost when the chain began
-    known: tuple[float | None, int | None] = field(default=(None, None))
+    failures: int = 0  # of the keeper, when the chain began
+    faults: int = 0  # of the answers, when the block began
+
+
+def phase(name: str) -> float:
+    """At which second an agent's minutes begin. Not all at the same: closing a minute is work, and is spread so."""
+    return zlib.crc32(name.encode()) / 2**32 * MINUTE_SECONDS
+
+
+def _minute(now: float, phase: float) -> float:
+    return (now - phase) // MINUTE_SECONDS * MINUTE_SECONDS + phase
 
 
 class History:
@@ -47,35 +60,42 @@ class History:
         self._courses: dict[str, _Course] = {}
         known = self.keeper.known()
         self._states = {name: one.state for name, one in known.items()}
-        self._known = {name: (one.life, one.sequence) for name, one in known.items()}
 
-    def record(self, name: str, latest: Latest, answer: Document, body: bytes, now: float) -> None:
+    def record(self, name: str, latest: Latest, body: bytes, now: float) -> None:
         """Take down a good answer that `latest` has taken in already; `now` in Unix seconds."""
         course = self._courses.get(name)
         if course is None or course.latest is not latest:
-            course = self._courses[name] = _Course(latest, now // MINUTE_SECONDS)
+            at = phase(name)
+            # The first block is handed over early: agents that were first asked together take turns from then on.
+            early = CHEAP_FLUSH_SECONDS * at / MINUTE_SECONDS
+            course = self._courses[name] = _Course(latest, at, _minute(now, at), early)
         if self.keeper.trouble is not None:
             course.block, course.chained = None, 0
             return
-        whole = "since" not in answer
-        if not whole and not answer["changes"]:
+        if not latest.taken:
             return
-        assert latest.document is not None
-        skew = now - latest.document["collected_at"]
-        breaks = whole or not course.chained or course.lost != self.keeper.lost or course.chained >= CHAIN_REPORTS
-        if course.block and (breaks or abs(skew - course.block.skew) > SKEW_SECONDS):
+        skew = now - latest.collected_at
+        ends = latest.whole or course.failures != self.keeper.failures or course.chained >= CHAIN_REPORTS
+        if course.block and (ends or abs(skew - course.block.skew) > SKEW_SECONDS):
             self._flush(course)
-        if breaks:
-            course.chained, course.lost = 0, self.keeper.lost
-        if breaks and not whole:
-            body = b'{"schema":%d,"report":%b,"changes":[]}' % (wire.SCHEMA, wire.encode(latest.document))
-        elif b"\n" in body:
-            body = wire.encode(answer)  # a block is lines
-        self._append(name, course, body, 1 if breaks else len(answer["changes"]), skew, now)
+        if ends:
+            course.chained, course.failures = 0, self.keeper.failures
+        reports = latest.taken
+        if not course.chained and not latest.whole:
+            faults = latest.faults
+            report = latest.encoded() or b"{}"
+            if latest.faults != faults:
+                return  # it turns out just now to be of no use
+            body, reports = b'{"schema":%d,"report":%b,"changes":[]}' % (wire.SCHEMA, report), 1
+        # A block is lines; in JSON an end of line is a space.
+        self._append(name, course, body.replace(b"\n", b" "), reports, skew, now)
+        if latest.is_caught_up and course.began <= time.monotonic() - CHEAP_FLUSH_SECONDS:
+            self._flush(course)
 
     def _append(self, name: str, course: _Course, body: bytes, reports: int, skew: float, now: float) -> None:
         if course.block is None:
-            course.began = time.monotonic()
+            course.began, course.early = time.monotonic() - course.early, 0.0
+            course.faults = course.latest.faults
             course.block = Block(name, not course.chained, now, now, 0, skew, None, None, [])
         block = course.block
         block.lines.append(body)
@@ -87,23 +107,26 @@ class History:
     def beat(self, now: float) -> None:
         """Hand over the blocks that are old enough, and the minutes that are over."""
         old = time.monotonic() - FLUSH_SECONDS
-        minute = now // MINUTE_SECONDS
         for name, course in self._courses.items():
             if course.block is not None and course.began <= old:
                 self._flush(course)
-            if course.minute != minute:
+            if not 0 <= now - course.minute < MINUTE_SECONDS:
                 self._close_minute(name, course)
-                course.minute = minute
+                course.minute = _minute(now, course.phase)
 
     def _flush(self, course: _Course) -> None:
-        if course.block is not None:
-            self.keeper.put_block(course.block)
-            course.block = None
+        if course.block is None:
+            return
+        course.latest.catch_up()
+        # Of answers some of which could not be taken apart, or for which there was no room, none is kept.
+        if course.latest.faults != course.faults or not self.keeper.put_block(course.block):
+            course.chained = 0
+        course.block = None
 
     def _close_minute(self, name: str, course: _Course) -> None:
         points = course.latest.close_minute()
         if points:
-            self.keeper.put_minute(name, blocks.single(course.minute * MINUTE_SECONDS, points))
+            self.keeper.put_minute(name, blocks.single(course.minute, points))
 
     def note(self, move: Move) -> None:
         """Take down a change of state."""

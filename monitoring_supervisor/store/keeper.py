@@ -39,13 +39,13 @@ class Load:
 class Keeper:
     """Owns the database. `put` is for the loop, everything else happens in the thread.
 
-    `lost` counts how often something that was handed over was not written: whoever hands over must then begin again
-    with whole reports.
+    `failures` counts how often something that was taken over was not written after all: whoever handed over must then
+    begin again with whole reports.
     """
 
     def __init__(self, path: Path, retention: Retention, clock: Callable[[], float] = time.time) -> None:
         self.retention = retention
-        self.lost = 0
+        self.failures = 0
         self.trouble: str | None = None
         self.trouble_since: float | None = None
         self.bytes = 0
@@ -69,16 +69,16 @@ class Keeper:
         """What the database knew of each agent when it was opened. For the start only."""
         return self._database.known if self._database else {}
 
-    def put_block(self, block: Block) -> None:
-        """Hand over a block. While nothing can be written it is not kept waiting: the agents remember it better."""
+    def put_block(self, block: Block) -> bool:
+        """Hand over a block. Returns whether it was taken: what cannot be written soon, agents remember better."""
         size = sum(map(len, block.lines))
         with self._lock:
             if self.trouble is not None or self._waiting_bytes + size > MAX_WAITING_BYTES:
-                self.lost += 1
-                return
+                return False
             self._load.blocks.append(block)
             self._load.bytes += size
             self._waiting_bytes += size
+            return True
 
     def put_minute(self, name: str, points: Points) -> None:
         """Hand over a minute of an agent; kept waiting no more than a block."""
@@ -142,7 +142,7 @@ class Keeper:
         with self._lock:
             self._load.events[:0] = load.events
             self._waiting_bytes -= load.bytes
-            self.lost += bool(load.blocks or load.minutes)
+            self.failures += bool(load.blocks or load.minutes)
 
     def _keep_up(self, now: float) -> None:
         assert self._database
@@ -177,7 +177,7 @@ class Keeper:
             self._database.close()
             self._database = None
         self._upkeep = iter(())
-        self.lost += 1
+        self.failures += 1
         self._retry_at = time.monotonic() + RETRY_SECONDS
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if (code in _DAMAGE or isinstance(error, WrongFormat)) and self._set_aside(error):

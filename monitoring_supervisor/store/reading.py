@@ -189,7 +189,7 @@ class Reader:
                 answer = wire.decode(line)
                 since = answer.get("since")
                 for step in [answer] if since is None else answer["changes"]:
-                    latest.take(step if since is None else {**answer, "since": since, "changes": [step]}, 0)
+                    latest.take_document(step if since is None else {**answer, "since": since, "changes": [step]}, 0)
                     assert latest.document is not None
                     yield latest.document
                     since = since if since is None else latest.sequence
@@ -232,9 +232,7 @@ class Reader:
                 self.damaged += 1
         return parts
 
-    def _add(
-        self, found: dict[str, Series], parts: list[Points], since: float, until: float, length: float
-    ) -> float:
+    def _add(self, found: dict[str, Series], parts: list[Points], since: float, until: float, length: float) -> float:
         """Add the points from `since` on. Returns from when on there are none."""
         end = since
         for part in parts:

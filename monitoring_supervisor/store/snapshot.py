@@ -54,9 +54,7 @@ def _pieces(head: bytes, agents: list[tuple[str, Agent]]) -> Iterator[bytes]:
     separator = b"\n"
     for name, agent in agents:
         about = wire.encode({name: account(agent)})
-        # One call into C, which holds the interpreter: the report cannot change meanwhile.
-        report = wire.encode(agent.latest.document) if agent.latest.document is not None else b"null"
-        yield b'%b%b,"report":%b}' % (separator, about[1:-2], report)
+        yield b'%b%b,"report":%b}' % (separator, about[1:-2], agent.latest.encoded() or b"null")
         separator = b",\n"
     yield b"\n}}\n"
 

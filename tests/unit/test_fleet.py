@@ -1,5 +1,6 @@
 """The agents that are watched, and what is known of each."""
 
+from monitoring_agent.shared import wire
 from monitoring_supervisor.fleet import Fleet
 from monitoring_supervisor.model import Failure, Kind, Listing, Policy, Question, Scrape, State, Target
 
@@ -15,7 +16,7 @@ def watching(*targets: Target) -> Fleet:
 
 def test_who_is_still_watched_keeps_everything() -> None:
     fleet = watching(A, B)
-    fleet.hear(Scrape(A, Question.METRICS, answer=dict(REPORT)), 1001.0)
+    fleet.hear(Scrape(A, Question.METRICS, body=wire.encode(REPORT)), 1001.0)
     before = fleet.agents[A.name]
     ended, came = fleet.watch({target.name: target for target in (A, C)}, 1002.0)
     assert ended == [B.name]
@@ -38,7 +39,7 @@ def test_new_labels_need_no_new_connection_and_another_scheme_does() -> None:
 
 def test_a_failed_collection_keeps_the_last_report_and_its_time() -> None:
     fleet = watching(A)
-    fleet.hear(Scrape(A, Question.METRICS, answer=dict(REPORT)), 1001.0)
+    fleet.hear(Scrape(A, Question.METRICS, body=wire.encode(REPORT)), 1001.0)
     move = fleet.hear(Scrape(A, Question.METRICS, Failure(Kind.REFUSED, "")), 1002.0)
     assert move is not None
     assert not move.changes_list
@@ -62,7 +63,7 @@ def test_lists_and_counts_follow_the_standings() -> None:
 
 def test_who_is_off_the_whitelist_for_a_moment_goes_on_from_there() -> None:
     fleet = watching(A, B)
-    fleet.hear(Scrape(A, Question.METRICS, answer=dict(REPORT)), 1001.0)
+    fleet.hear(Scrape(A, Question.METRICS, body=wire.encode(REPORT)), 1001.0)
     fleet.watch({}, 1002.0)
     fleet.watch({B.name: B}, 1003.0)
     _, came = fleet.watch({A.name: A}, 1010.0)

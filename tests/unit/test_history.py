@@ -1,7 +1,6 @@
 """History: what is recorded is read again, and little by little put together and deleted. With a real SQLite."""
 
 import copy
-import json
 import random
 import sqlite3
 from collections.abc import Iterator
@@ -12,17 +11,22 @@ import pytest
 
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.patch import difference
-from monitoring_supervisor.latest import Latest
+from monitoring_supervisor.latest import Latest, Unusable
 from monitoring_supervisor.model import Failure, Kind, Move, Reason, Retention, Standing, State, Target
 from monitoring_supervisor.store import upkeep
 from monitoring_supervisor.store.database import PAGE_BYTES, Database
-from monitoring_supervisor.store.history import History
+from monitoring_supervisor.store.history import History, phase
 from monitoring_supervisor.store.reading import Availability, Reader, find, paths
 
 START = 1_800_000_000.0  # the beginning of an hour
 A, B = "10.0.0.1:5000", "10.0.0.2:5000"
 CHANCE = random.Random(1)
 NOISE = [CHANCE.randrange(10**6) for _ in range(4096)]
+
+
+def minute(at: float) -> float:
+    """The beginning of the minute of A's to which a report belongs: it is closed with the first beat after its end."""
+    return (at - 1 - phase(A)) // 60 * 60 + phase(A)
 
 
 class Watched:
@@ -56,11 +60,12 @@ class Watched:
         if latest.sequence is None or whole:
             answer: dict[str, Any] = {"schema": 1, "report": report, "changes": []}
         else:
-            answer = {"schema": 1, "since": latest.sequence, "changes": [difference(said[-1], report)]}
+            change = difference(said[-1], report)
+            answer = {"schema": 1, "since": latest.sequence, "until": sequence, "changes": [change]}
         body = wire.encode(answer)
-        latest.take(json.loads(body), len(body))
+        latest.take(body)
         said.append(copy.deepcopy(report))
-        self.history.record(name, latest, answer, body, self.now)
+        self.history.record(name, latest, body, self.now)
 
     def run(self, seconds: int, *names: str) -> None:
         for _ in range(seconds):
@@ -110,6 +115,24 @@ def test_a_restart_of_either_side_begins_a_new_chain_and_loses_nothing(watched: 
     assert reports(watched.path, A) == watched.said[A]
 
 
+def test_of_answers_that_turn_out_to_be_of_no_use_nothing_is_kept(watched: Watched) -> None:
+    watched.run(50, A)
+    watched.history.close(20.0)
+    watched.start()
+    latest = watched.latest[A]
+    nonsense = b'{"schema":1,"since":50,"until":51,"changes":[{"sequence":51,"collected_at":1.5,"cpu":'
+    latest.take(nonsense)
+    watched.history.record(A, latest, nonsense, watched.now)
+    watched.run(10)
+    watched.now += 60
+    watched.run(1)
+    with pytest.raises(Unusable):
+        latest.take(b"{}")
+    watched.run(20, A)
+    watched.close()
+    assert reports(watched.path, A) == watched.said[A]
+
+
 def test_a_clock_that_is_set_an_hour_forward_and_back_loses_nothing(watched: Watched) -> None:
     watched.run(50, A)
     watched.now += 3600
@@ -139,12 +162,11 @@ def test_a_series_in_steps_has_least_mean_and_greatest_of_all_reports(watched: W
     database.close()
     for step in (10, 300, 3600):
         with Reader(watched.path) as reader:
-            series = reader.series(A, ["cpu.busy_percent", "disks.sd.a.reads_total"], START, watched.now, step)
+            series = reader.series(A, ["cpu.busy_percent", "disks.sd.a.reads_total"], START - 3600, watched.now, step)
         expected: dict[float, list[dict[str, Any]]] = {}
         for one in watched.said[A]:
-            # A minute is closed with the first beat after it, which is up to a second late.
             at = one["collected_at"] + 7.25
-            expected.setdefault((at if step < 60 else at - 1) // step * step, []).append(one)
+            expected.setdefault((at if step < 60 else minute(at)) // step * step, []).append(one)
         assert [at for at, _ in series["cpu.busy_percent"]] == list(expected)
         for at, point in series["cpu.busy_percent"]:
             values = [one["cpu"]["busy_percent"] for one in expected[at]]
@@ -170,7 +192,7 @@ def test_hours_that_are_over_are_put_together_and_so_are_days(watched: Watched) 
     for _ in upkeep.put_together(database, watched.now):
         pass
     hours, by_hour = counts()
-    assert hours == 30
+    assert hours == 31  # the first minute began in the hour before
     assert by_hour == 15  # those before midnight are one
     for _ in upkeep.put_together(database, watched.now):
         pass
@@ -179,8 +201,8 @@ def test_hours_that_are_over_are_put_together_and_so_are_days(watched: Watched) 
     assert 0 < left < 8
     database.close()
     with Reader(watched.path) as reader:
-        series = reader.series(A, ["cpu.busy_percent"], START, watched.now - 0.5, 1800)
-    expected = dict.fromkeys((one["collected_at"] + 6.25) // 1800 * 1800 for one in watched.said[A])
+        series = reader.series(A, ["cpu.busy_percent"], START - 3600, watched.now - 0.5, 1800)
+    expected = dict.fromkeys(minute(one["collected_at"] + 7.25) // 1800 * 1800 for one in watched.said[A])
     assert [at for at, _ in series["cpu.busy_percent"]] == list(expected)
 
 

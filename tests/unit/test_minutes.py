@@ -19,10 +19,10 @@ def report(sequence: int, **more: Any) -> dict[str, Any]:
 def taken(*reports: dict[str, Any]) -> Latest:
     """One that took the first report whole, and what changed from each to the next."""
     latest = Latest()
-    latest.take(reports[0], 100)
+    latest.take_document(reports[0], 100)
     for before, after in itertools.pairwise(reports):
         answer = {"schema": 1, "since": before["sequence"], "changes": [difference(before, after)]}
-        latest.take(answer, 100)
+        latest.take_document(answer, 100)
     return latest
 
 
@@ -40,7 +40,7 @@ def test_each_minute_is_counted_by_itself() -> None:
     latest = taken(*reports[:3])
     assert latest.close_minute() == {"load.a": [1, pytest.approx(104 / 3, rel=1e-5), 100]}
     for before, after in itertools.pairwise(reports[2:]):
-        latest.take({"schema": 1, "since": before["sequence"], "changes": [difference(before, after)]}, 100)
+        latest.take_document({"schema": 1, "since": before["sequence"], "changes": [difference(before, after)]}, 100)
     assert latest.close_minute() == {"load.a": [3, 4.0, 5]}
     assert latest.close_minute() == {}
 
@@ -68,7 +68,7 @@ def test_a_number_that_was_something_else_for_a_while_starts_anew(between: Any) 
 
 def test_a_whole_report_within_the_minute_counts_like_any_other() -> None:
     latest = taken(report(1, a={"x": 1}), report(2, a={"x": 2}))
-    latest.take({"schema": 1, "report": report(9, a={"x": 6}), "changes": []}, 100)
+    latest.take_document({"schema": 1, "report": report(9, a={"x": 6}), "changes": []}, 100)
     assert latest.close_minute() == {"a.x": [1, 3.0, 6]}
 
 
@@ -76,5 +76,5 @@ def test_a_whole_report_within_the_minute_counts_like_any_other() -> None:
 def test_a_number_that_is_no_measurement_is_refused(value: Any) -> None:
     document: dict[str, Any] = {"a": 1}
     with pytest.raises(minutes.TooLarge):
-        minutes.merge(document, {"a": value}, {}, 0)
+        minutes.merge(document, {"a": value}, minutes.Cells(), 0)
     assert document == {"a": 1}

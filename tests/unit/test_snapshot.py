@@ -28,7 +28,7 @@ def fleet() -> Fleet:
     fleet = Fleet(Policy(), {})
     fleet.watch({A.name: A, B.name: B}, 1000.0)
     fleet.hear(Scrape(A, Question.HEALTH), 1001.0)
-    fleet.hear(Scrape(A, Question.METRICS, answer=json.loads(REPORT)), 1002.0)
+    fleet.hear(Scrape(A, Question.METRICS, body=REPORT), 1002.0)
     for second in range(3):
         fleet.hear(Scrape(B, Question.HEALTH, Failure(Kind.REFUSED, "connection refused")), 1003.0 + second)
     return fleet
