@@ -25,6 +25,7 @@ class Installation:
     agent_answer: str
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in its own hook of this name
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With pytest-xdist, tests of one release go to one process, which installs the package once.
 
