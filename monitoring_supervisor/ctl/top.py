@@ -4,11 +4,12 @@ import contextlib
 import curses
 import locale
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -56,6 +57,12 @@ class View:
     by: str
     answer: dict[str, Any] | None = None
     trouble: str = ""
+    ended: bool = False
+
+    def end(self, *_: object) -> NoReturn:
+        """For SIGINT. The interpreter may lose an exception that comes at a bad moment; then the next turn sees it."""
+        self.ended = True
+        raise KeyboardInterrupt
 
 
 @click.command("top", short_help="The fleet live.")
@@ -73,8 +80,10 @@ def command(places: Places, by: str, interval: float) -> None:
     locale.setlocale(locale.LC_ALL, "")
     os.environ.setdefault("ESCDELAY", "25")
     line = _connected(places)  # before the screen is ours, so that what is wrong stays to be read
+    view = View(by)
+    signal.signal(signal.SIGINT, view.end)
     try:
-        curses.wrapper(_run, places, line, View(by), interval)
+        curses.wrapper(_run, places, line, view, interval)
     except KeyboardInterrupt:
         pass  # as good as q
     except curses.error as error:
@@ -94,7 +103,7 @@ def _run(screen: "curses.window", places: Places, line: asking.Line, view: View,
         curses.curs_set(0)
     connection: asking.Line | None = line
     due = 0.0
-    while True:
+    while not view.ended:
         if time.monotonic() >= due:
             connection = _look(places, connection, view, screen.getmaxyx()[0])
             due = time.monotonic() + interval
