@@ -55,7 +55,9 @@ class Supervisor:
         self._started_at = time.time()
         self._poller = Poller(_asking(settings), self._query, self._hear)
         self._pace = Pace(snapshot.Writer(settings.metrics_file))
-        self._history = History(settings.history_file, settings.retention) if settings.history_file else None
+        self._history: History | None = None
+        if settings.history_file:
+            self._history = History(settings.history_file, settings.retention, _step(settings))
         self._stop = asyncio.Event()
         self._wants_reload = asyncio.Event()
         self._reloads: list[asyncio.Future[list[str]]] = []  # who waits to hear what came of it
@@ -104,6 +106,9 @@ class Supervisor:
             self._pace.save(self._render, min(self._settings.metrics_seconds, self._settings.health_seconds))
         if self._history:
             self._history.beat(time.time())
+            for name, query in self._history.questions():
+                if not self._poller.ask_past(name, query):
+                    self._history.gaps.forget(name)
         if self._poller.overdue_seconds() < POLLING_STUCK_SECONDS and self._writing_seconds() < WRITER_STUCK_SECONDS:
             self._notifier.alive()
 
@@ -137,6 +142,10 @@ class Supervisor:
         """The poller's word: one attempt, good or bad."""
         if scrape.ours is not None or self._wanting_since is not None:
             self._say_want(scrape.ours)
+        if scrape.question is Question.PAST:
+            if self._history:
+                self._history.fill(scrape.target.name, scrape.body if scrape.failure is None else None)
+            return
         now = time.time()
         move = self._fleet.hear(scrape, now)
         if self._history:
@@ -161,7 +170,7 @@ class Supervisor:
 
     def _query(self, name: str) -> str:
         """What the poller is to ask of an agent's metrics: what changed since the report that we hold."""
-        return self._fleet.agents[name].latest.query(max(1, round(self._settings.metrics_seconds)))
+        return self._fleet.agents[name].latest.query(_step(self._settings))
 
     def _say_want(self, want: str | None) -> None:
         """Say once that we ourselves lack something, and once that we have had it again for a while."""
@@ -243,6 +252,7 @@ class Supervisor:
             self._fleet.policy = settings.policy
             if self._history:
                 self._history.keeper.retention = settings.retention
+                self._history.step = _step(settings)
             logging.getLogger().setLevel(settings.log_level.upper())
             self._poller.change(_asking(settings))
             self._watch(watched)
@@ -284,6 +294,11 @@ class Supervisor:
 
 def _targets(settings: Settings) -> dict[str, Target]:
     return targets.all_targets(settings.whitelist, settings.whitelist_file, settings.agent_port)
+
+
+def _step(settings: Settings) -> int:
+    """How many of an agent's reports apart it is asked. Agents make one a second."""
+    return max(1, round(settings.metrics_seconds))
 
 
 def _asking(settings: Settings) -> Asking:

@@ -4,11 +4,14 @@ While changes are merged into a report, count is kept of each number that moves;
 move. A mean is over the reports of the minute, each of them weighing the same.
 """
 
+import zlib
 from array import array
 from collections.abc import Iterable
 from typing import Any
 
 from monitoring_agent.shared.patch import Document, apply
+
+MINUTE_SECONDS = 60.0
 
 # In place of a number that only counts: its last value tells all.
 COUNTS = -1
@@ -58,6 +61,16 @@ LEFT_OUT = frozenset({"schema", "sequence", "collected_at", "agent", "collectors
 
 class TooLarge(ValueError):
     """A number that is no measurement; the text says which."""
+
+
+def phase(name: str) -> float:
+    """At which second an agent's minutes begin. Not all at the same: closing a minute is work, and is spread so."""
+    return zlib.crc32(name.encode()) / 2**32 * MINUTE_SECONDS
+
+
+def beginning(at: float, phase: float) -> float:
+    """When the minute began in which this moment lies; both in Unix seconds."""
+    return (at - phase) // MINUTE_SECONDS * MINUTE_SECONDS + phase
 
 
 def merge(document: Document, change: Document, cells: Cells, at: int) -> None:

@@ -22,6 +22,7 @@ class Question(Enum):
 
     HEALTH = "health check"
     METRICS = "collection of metrics"
+    PAST = "what is missing of its past"
 
     # Members are keys of the schedule at every poll; Enum's own hash is computed in Python.
     __hash__ = object.__hash__

@@ -35,13 +35,14 @@ class Asking:
 class _Watch:
     """One agent in the poller: its client, what it is sent, and what waits for the client to be free."""
 
-    __slots__ = ("client", "health_request", "metrics_request", "target", "waiting")
+    __slots__ = ("client", "health_request", "metrics_request", "past", "target", "waiting")
 
     def __init__(self, target: Target, client: AgentClient) -> None:
         self.target = target
         self.client = client
         self.health_request = b""
         self.metrics_request = (b"", b"")  # what stands before and behind the query
+        self.past = ""  # the query about its past
         self.waiting: dict[Question, float] = {}  # question to the time it was due
 
 
@@ -72,6 +73,7 @@ class Poller:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self._tls: ssl.SSLContext | None = None
+        self._questions = 0
         self.polls = 0
         self.missed = 0
         self.recent_lateness: deque[float] = deque(maxlen=RECENT_POLLS)
@@ -107,6 +109,19 @@ class Poller:
             else:
                 self._schedule.set(keys[question], f"{name} {question.name}", seconds, now, from_now=from_now)
         self._wake_by(self._schedule.next_due())
+
+    def ask_past(self, name: str, query: str) -> bool:
+        """Ask this once, as soon as the agent is not being asked anything else. Returns whether it will be asked."""
+        watch = self._watches.get(name)
+        if watch is None:
+            return False
+        watch.past = query
+        now = self._loop.time()
+        if watch.client.asking:
+            watch.waiting[Question.PAST] = now
+        else:
+            self._ask(watch, Question.PAST, now, now)
+        return True
 
     def change(self, asking: Asking) -> None:
         """Ask in another way from now on, over the connections that there are."""
@@ -145,7 +160,8 @@ class Poller:
         if question is Question.HEALTH:
             return watch.health_request
         before, behind = watch.metrics_request
-        return b"%b%b%b" % (before, self._query(watch.target.name).encode("ascii"), behind)
+        query = watch.past if question is Question.PAST else self._query(watch.target.name)
+        return b"%b%b%b" % (before, query.encode("ascii"), behind)
 
     def _wake_by(self, due: float | None) -> None:
         """Have the timer come at `due` at the latest."""
@@ -196,11 +212,13 @@ class Poller:
                 client.give_up()
 
     def _ask(self, watch: _Watch, question: Question, due: float, now: float) -> None:
-        self.polls += 1
-        self.recent_lateness.append(now - due)
+        self._questions += 1
+        if question is not Question.PAST:
+            self.polls += 1
+            self.recent_lateness.append(now - due)
         ticket = watch.client.ask(question, self._request(watch, question))
         deadline = now - self._held_up_seconds + self._asking.timeout_seconds
-        heapq.heappush(self._deadlines, (deadline, self.polls, watch.client, ticket))
+        heapq.heappush(self._deadlines, (deadline, self._questions, watch.client, ticket))
         self._wake_by(deadline + self._held_up_seconds)
 
     def _heard(self, scrape: Scrape) -> None:

@@ -1,21 +1,27 @@
 """What the loop hands over to history: each agent's answers as they came, its minutes, and changes of its state.
 
+What is missing of an agent's life, after an outage of either side, is asked for out of its memory.
+
 A few seconds of answers are gathered into a block. A chain of blocks begins with a whole report, so that none needs
 another agent's or an older chain's; a gap, another life of the agent, or trouble with the disk begins a new one.
 """
 
+import contextlib
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from monitoring_agent.shared import wire
-from monitoring_supervisor.latest import Latest
+from monitoring_supervisor import minutes
+from monitoring_supervisor.gaps import Gap, Gaps, is_gap
+from monitoring_supervisor.latest import Latest, Unusable
+from monitoring_supervisor.minutes import MINUTE_SECONDS
 from monitoring_supervisor.model import Move, Retention, Standing
 from monitoring_supervisor.store import blocks
 from monitoring_supervisor.store.database import Block, Event
 from monitoring_supervisor.store.keeper import Keeper
+from monitoring_supervisor.store.recovery import recover
 
 # With what the writer takes, less than ten seconds: that much is lost when the process is killed.
 FLUSH_SECONDS = 8.0
@@ -25,7 +31,6 @@ CHEAP_FLUSH_SECONDS = 6.0
 CHAIN_REPORTS = 300
 # A clock that was set: times within a block would not be right any more.
 SKEW_SECONDS = 1.0
-MINUTE_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -41,22 +46,19 @@ class _Course:
     chained: int = 0  # reports since the chain began; 0 wants a whole one next
     failures: int = 0  # of the keeper, when the chain began
     faults: int = 0  # of the answers, when the block began
-
-
-def phase(name: str) -> float:
-    """At which second an agent's minutes begin. Not all at the same: closing a minute is work, and is spread so."""
-    return zlib.crc32(name.encode()) / 2**32 * MINUTE_SECONDS
-
-
-def _minute(now: float, phase: float) -> float:
-    return (now - phase) // MINUTE_SECONDS * MINUTE_SECONDS + phase
+    last: tuple[float, int] | None = None  # life and sequence of the last report that was taken down
+    kept: tuple[float, int] | None = None  # and of the last one before this block
 
 
 class History:
     """Gathers for the keeper. For the loop; `beat` wants to be called about once a second."""
 
-    def __init__(self, path: Path, retention: Retention, wall_clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, path: Path, retention: Retention, step: int = 1, wall_clock: Callable[[], float] = time.time
+    ) -> None:
         self.keeper = Keeper(path, retention, wall_clock)
+        self.gaps = Gaps()
+        self.step = step  # how many of an agent's reports apart it is asked
         self._courses: dict[str, _Course] = {}
         known = self.keeper.known()
         self._states = {name: one.state for name, one in known.items()}
@@ -65,10 +67,11 @@ class History:
         """Take down a good answer that `latest` has taken in already; `now` in Unix seconds."""
         course = self._courses.get(name)
         if course is None or course.latest is not latest:
-            at = phase(name)
+            at = minutes.phase(name)
             # The first block is handed over early: agents that were first asked together take turns from then on.
             early = CHEAP_FLUSH_SECONDS * at / MINUTE_SECONDS
-            course = self._courses[name] = _Course(latest, at, _minute(now, at), early)
+            course = self._courses[name] = _Course(latest, at, minutes.beginning(now, at), early)
+            course.last = course.kept = self._stored(name)
         if self.keeper.trouble is not None:
             course.block, course.chained = None, 0
             return
@@ -78,8 +81,13 @@ class History:
         ends = latest.whole or course.failures != self.keeper.failures or course.chained >= CHAIN_REPORTS
         if course.block and (ends or abs(skew - course.block.skew) > SKEW_SECONDS):
             self._flush(course)
+        if course.failures != self.keeper.failures:
+            course.failures = self.keeper.failures
+            course.last = course.kept = self._stored(name)
         if ends:
-            course.chained, course.failures = 0, self.keeper.failures
+            course.chained = 0
+        if not course.chained:
+            self._look_for_gap(name, course, skew)
         reports = latest.taken
         if not course.chained and not latest.whole:
             faults = latest.faults
@@ -92,6 +100,37 @@ class History:
         if latest.is_caught_up and course.began <= time.monotonic() - CHEAP_FLUSH_SECONDS:
             self._flush(course)
 
+    def _stored(self, name: str) -> tuple[float, int] | None:
+        """Life and sequence of the last report that is safely stored."""
+        known = self.keeper.known().get(name)
+        return (known.life, known.sequence) if known and known.life is not None and known.sequence is not None else None
+
+    def _look_for_gap(self, name: str, course: _Course, skew: float) -> None:
+        life, sequence = course.latest.life, course.latest.sequence
+        if life is None or sequence is None or course.last is None or course.last[0] != life:
+            return
+        if is_gap(course.last[1], sequence, self.step):
+            self.gaps.add(name, Gap(life, course.last[1], sequence, self.step, skew), time.monotonic())
+
+    def questions(self) -> list[tuple[str, str]]:
+        """Whom to ask for what now, to fill gaps: names of agents, and what is to stand behind their metrics' path."""
+        return [(name, gap.query()) for name, gap in self.gaps.due(time.monotonic())]
+
+    def fill(self, name: str, body: bytes | None) -> None:
+        """Take down what an agent answered to such a question; None if it failed to."""
+        gap = self.gaps.asked(name)
+        if gap is None:
+            return
+        reached: int | None = None
+        if body is not None and self.keeper.trouble is None:
+            with contextlib.suppress(Unusable):
+                found = recover(name, gap, body)
+                if found.block is None or self.keeper.put_block(found.block):
+                    reached = found.reached
+                    for points in found.minutes:
+                        self.keeper.put_minute(name, points)
+        self.gaps.answered(name, reached, time.monotonic())
+
     def _append(self, name: str, course: _Course, body: bytes, reports: int, skew: float, now: float) -> None:
         if course.block is None:
             course.began, course.early = time.monotonic() - course.early, 0.0
@@ -102,6 +141,7 @@ class History:
         block.reports += reports
         block.ended = now
         block.life, block.sequence = course.latest.life, course.latest.sequence
+        course.last = None if block.life is None or block.sequence is None else (block.life, block.sequence)
         course.chained += reports
 
     def beat(self, now: float) -> None:
@@ -112,15 +152,17 @@ class History:
                 self._flush(course)
             if not 0 <= now - course.minute < MINUTE_SECONDS:
                 self._close_minute(name, course)
-                course.minute = _minute(now, course.phase)
+                course.minute = minutes.beginning(now, course.phase)
 
     def _flush(self, course: _Course) -> None:
         if course.block is None:
             return
         course.latest.catch_up()
         # Of answers some of which could not be taken apart, or for which there was no room, none is kept.
-        if course.latest.faults != course.faults or not self.keeper.put_block(course.block):
-            course.chained = 0
+        if course.latest.faults == course.faults and self.keeper.put_block(course.block):
+            course.kept = course.last
+        else:
+            course.chained, course.last = 0, course.kept
         course.block = None
 
     def _close_minute(self, name: str, course: _Course) -> None:
@@ -144,6 +186,7 @@ class History:
                 self._states[name] = "unwatched"
                 self.keeper.put_event(Event(name, now, "unwatched"))
         for name in self._courses.keys() - standings.keys():
+            self.gaps.forget(name)
             course = self._courses.pop(name)
             self._flush(course)
             self._close_minute(name, course)

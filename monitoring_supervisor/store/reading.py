@@ -187,12 +187,13 @@ class Reader:
         try:
             for line in blocks.unpack(body):
                 answer = wire.decode(line)
-                since = answer.get("since")
-                for step in [answer] if since is None else answer["changes"]:
-                    latest.take_document(step if since is None else {**answer, "since": since, "changes": [step]}, 0)
-                    assert latest.document is not None
-                    yield latest.document
-                    since = since if since is None else latest.sequence
+                if "since" not in answer:
+                    latest.take_document(answer, 0)
+                    yield latest.document or {}
+                for change in answer.get("changes", []):
+                    since = answer.pop("since", latest.sequence)
+                    latest.take_document({"schema": answer["schema"], "since": since, "changes": [change]}, 0)
+                    yield latest.document or {}
         except (blocks.Damaged, wire.NotJson, Unusable):
             self.damaged += 1
             latest.sequence = None

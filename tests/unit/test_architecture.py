@@ -60,6 +60,8 @@ LAYERS = {
     "monitoring_supervisor.store.reading": 3,
     "monitoring_supervisor.store.upkeep": 4,
     "monitoring_supervisor.store.keeper": 6,
+    "monitoring_supervisor.gaps": 1,
+    "monitoring_supervisor.store.recovery": 4,
     "monitoring_supervisor.store.history": 7,
     "monitoring_supervisor.views": 6,
     "monitoring_supervisor.control": 7,

@@ -12,10 +12,11 @@ import pytest
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.patch import difference
 from monitoring_supervisor.latest import Latest, Unusable
+from monitoring_supervisor.minutes import beginning, phase
 from monitoring_supervisor.model import Failure, Kind, Move, Reason, Retention, Standing, State, Target
 from monitoring_supervisor.store import upkeep
 from monitoring_supervisor.store.database import PAGE_BYTES, Database
-from monitoring_supervisor.store.history import History, phase
+from monitoring_supervisor.store.history import History
 from monitoring_supervisor.store.reading import Availability, Reader, find, paths
 
 START = 1_800_000_000.0  # the beginning of an hour
@@ -26,7 +27,7 @@ NOISE = [CHANCE.randrange(10**6) for _ in range(4096)]
 
 def minute(at: float) -> float:
     """The beginning of the minute of A's to which a report belongs: it is closed with the first beat after its end."""
-    return (at - 1 - phase(A)) // 60 * 60 + phase(A)
+    return beginning(at - 1, phase(A))
 
 
 class Watched:
@@ -42,7 +43,7 @@ class Watched:
         self.start()
 
     def start(self) -> None:
-        self.history = History(self.path, self._retention, lambda: self.now)
+        self.history = History(self.path, self._retention, 1, lambda: self.now)
 
     def report(self, name: str, whole: bool = False) -> None:
         """The agent says one more report; the supervisor has been told the one before."""

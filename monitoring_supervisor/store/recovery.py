@@ -1,0 +1,66 @@
+"""What an agent told of its past, as blocks and minutes of history. Pure."""
+
+from dataclasses import dataclass
+
+from monitoring_agent.shared import wire
+from monitoring_agent.shared.patch import Document
+from monitoring_supervisor import minutes
+from monitoring_supervisor.gaps import Gap
+from monitoring_supervisor.latest import Latest, Unusable
+from monitoring_supervisor.store import blocks
+from monitoring_supervisor.store.blocks import Points
+from monitoring_supervisor.store.database import Block
+
+
+@dataclass
+class Recovered:
+    """Some of a gap. `reached` is the last sequence there is now; the gap's end if the agent remembers no more."""
+
+    reached: int
+    block: Block | None
+    minutes: list[Points]
+
+
+def recover(name: str, gap: Gap, body: bytes) -> Recovered:
+    """What this answer fills of the gap. Raises Unusable if it is none."""
+    try:
+        answer = wire.decode(body)
+    except wire.NotJson as error:
+        raise Unusable(str(error)) from None
+    report, changes = answer.get("report"), answer.get("changes")
+    if not isinstance(report, dict) or not isinstance(changes, list):
+        raise Unusable("not a report with what changed behind it")
+    latest = Latest()
+    latest.take_document({**answer, "changes": []}, 0)
+    first = latest.sequence
+    if latest.life != gap.life or first is None or not gap.after < first < gap.before:
+        return Recovered(gap.before, None, [])
+    phase = minutes.phase(name)
+    began = latest.collected_at + gap.skew
+    found: list[Points] = []
+    minute = minutes.beginning(began, phase)
+    kept: list[Document] = []
+    for change in changes:
+        if not isinstance(change, dict) or not isinstance(change.get("sequence"), int):
+            raise Unusable("a change is no change")
+        if change["sequence"] >= gap.before:
+            break
+        at = minutes.beginning(_moment(change, latest) + gap.skew, phase)
+        if at != minute:
+            found.append(blocks.single(minute, latest.close_minute()))
+            minute = at
+        latest.take_document({"schema": wire.SCHEMA, "since": latest.sequence, "changes": [change]}, 0)
+        kept.append(change)
+    found.append(blocks.single(minute, latest.close_minute()))
+    line = wire.encode({"schema": wire.SCHEMA, "report": report, "changes": kept})
+    ended = latest.collected_at + gap.skew
+    assert latest.sequence is not None
+    block = Block(
+        name, True, began, ended, 1 + len(kept), gap.skew, latest.life, latest.sequence, [line], live=False
+    )
+    return Recovered(latest.sequence, block, found)
+
+
+def _moment(change: Document, latest: Latest) -> float:
+    moment = change.get("collected_at")
+    return moment if isinstance(moment, int | float) else latest.collected_at

@@ -1,0 +1,179 @@
+"""What is missing of an agent's past is asked for little by little, and taken down as if it had been heard in time."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitoring_agent.shared import wire
+from monitoring_agent.shared.patch import difference
+from monitoring_supervisor import gaps
+from monitoring_supervisor.gaps import PEACE_SECONDS, QUESTIONS_PER_SECOND, Gap, Gaps
+from monitoring_supervisor.latest import Latest, Unusable
+from monitoring_supervisor.model import Retention
+from monitoring_supervisor.store.history import History
+from monitoring_supervisor.store.reading import Reader
+from monitoring_supervisor.store.recovery import recover
+
+A = "10.0.0.1:5000"
+GAP = Gap(life=5.5, after=100, before=200, step=1, skew=1000.0)
+
+
+def report(sequence: int, life: float = 5.5) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "sequence": sequence,
+        "collected_at": float(sequence),
+        "agent": {"started_at": life},
+        "load": {"load_1m": sequence % 7, "cpus": 2},
+    }
+
+
+def past(first: int, last: int, step: int = 1, life: float = 5.5) -> bytes:
+    """What an agent answers about its past."""
+    reports = [report(sequence, life) for sequence in range(first, last + 1, step)]
+    changes = [difference(before, after) for before, after in itertools.pairwise(reports)]
+    return wire.encode({"schema": 1, "report": reports[0], "changes": changes})
+
+
+def test_no_more_is_asked_in_a_second_than_what_was_settled_and_agents_take_turns() -> None:
+    waiting = Gaps()
+    for number in range(100):
+        waiting.add(f"a{number}", GAP, 0.0)
+    assert waiting.due(PEACE_SECONDS / 2) == []
+    asked: list[str] = []
+    for quarter in range(1, 9):
+        due = waiting.due(PEACE_SECONDS + quarter / 4)
+        assert len(due) <= QUESTIONS_PER_SECOND / 4 + 2
+        asked += [name for name, _ in due]
+        for name, gap in due:
+            waiting.answered(name, gap.after + 60, PEACE_SECONDS + quarter / 4)
+    assert len(asked) == len(set(asked)) == pytest.approx(2 * QUESTIONS_PER_SECOND, abs=4)
+
+
+def test_a_gap_is_asked_for_until_it_is_filled() -> None:
+    waiting = Gaps()
+    waiting.add(A, GAP, 0.0)
+    queries = []
+    for now in range(4, 20):
+        for name, gap in waiting.due(float(now)):
+            queries.append(gap.query())
+            waiting.answered(name, min(gap.after + 60, 199), float(now))
+    assert queries == ["?past=101", "?past=161"]
+    assert len(waiting) == 0
+
+
+def test_an_agent_is_asked_one_thing_at_a_time_and_not_for_ever() -> None:
+    waiting = Gaps()
+    waiting.add(A, GAP, 0.0)
+    waiting.add(A, Gap(5.5, 300, 400, 10, 0.0), 0.0)
+    asked = []
+    for now in range(4, 60):
+        due = waiting.due(float(now))
+        assert len(due) <= 1
+        for name, gap in due:
+            asked.append(gap.query())
+            assert waiting.asked(name) == gap
+            assert waiting.due(now + 0.9) == []
+            waiting.answered(name, None, float(now))
+    assert sorted(asked) == ["?past=101"] * gaps.MAX_TRIES + ["?past=310&step=10"] * gaps.MAX_TRIES
+    assert len(waiting) == 0
+
+
+def test_who_is_not_watched_any_more_is_not_asked() -> None:
+    waiting = Gaps()
+    waiting.add(A, GAP, 0.0)
+    waiting.forget(A)
+    assert waiting.due(100.0) == []
+    waiting.answered(A, 150, 100.0)
+    assert len(waiting) == 0
+
+
+@pytest.mark.parametrize(("after", "before", "step", "there_is_one"), [(5, 6, 1, 0), (5, 7, 1, 1), (5, 16, 10, 0)])
+def test_what_is_a_step_apart_is_no_gap(after: int, before: int, step: int, there_is_one: bool) -> None:
+    assert gaps.is_gap(after, before, step) == there_is_one
+
+
+def test_what_an_agent_remembers_is_a_block_and_minutes_of_their_own() -> None:
+    found = recover(A, GAP, past(101, 160))
+    assert found.reached == 160
+    assert found.block is not None
+    assert (found.block.began, found.block.ended, found.block.reports) == (1101.0, 1160.0, 60)
+    assert (found.block.whole, found.block.live) == (True, False)
+    assert 1 <= len(found.minutes) <= 2
+    assert all(points.columns["load.cpus"] == 2 for points in found.minutes)
+
+
+def test_only_what_is_missing_is_taken() -> None:
+    found = recover(A, GAP, past(190, 230))
+    assert found.reached == 199
+    assert found.block is not None
+    assert found.block.reports == 10
+
+
+@pytest.mark.parametrize("body", [past(200, 230), past(250, 250), past(101, 110, life=6.5), past(90, 110)])
+def test_an_agent_that_remembers_nothing_of_it_is_not_asked_again(body: bytes) -> None:
+    found = recover(A, GAP, body)
+    assert (found.reached, found.block, found.minutes) == (GAP.before, None, [])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        wire.encode(report(101)),
+        wire.encode({"schema": 1, "report": report(101), "changes": None}),
+        wire.encode({"schema": 1, "report": report(101), "changes": [{}]}),
+        wire.encode({"schema": 1, "report": report(101), "changes": [{"sequence": 101, "collected_at": 1}]}),
+        wire.encode({"schema": 1, "report": report(101), "changes": [{"sequence": 102, "collected_at": "x"}]}),
+        wire.encode({"schema": 2, "report": report(101), "changes": []}),
+    ],
+)
+def test_what_is_no_answer_is_refused(body: bytes) -> None:
+    with pytest.raises(Unusable):
+        recover(A, GAP, body)
+
+
+def test_after_an_outage_history_has_every_report_as_if_there_had_been_none(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    now = 1_800_000_000.0
+
+    def hear(history: History, latest: Latest, sequence: int) -> None:
+        body = wire.encode({"schema": 1, "report": report(sequence), "changes": []})
+        latest.take(body)
+        history.record(A, latest, body, now + sequence)
+
+    for sequences in (range(1, 11), range(131, 141), range(145, 150)):  # twice it is away, and starts anew
+        history = History(path, Retention())
+        latest = Latest()
+        for sequence in sequences:
+            hear(history, latest, sequence)
+        due = history.gaps.due(1e9)
+        for _, gap in due:
+            # As much at a time as there is room for.
+            for first in range(gap.after + 1, gap.before, 60):
+                history.gaps.due(1e9 + first)
+                history.fill(A, past(first, min(first + 59, 500)))
+        assert len(due) == (1 if sequences[0] > 1 else 0)
+        assert len(history.gaps) == 0
+        assert history.close(20.0)
+    with Reader(path) as reader:
+        found = {document["sequence"]: at for at, document in reader.reports(A, 0, 1e12)}
+        assert reader.damaged == 0
+        minutes = reader.series(A, ["load.load_1m"], 0, 1e12, 60)["load.load_1m"]
+    assert sorted(found) == list(range(1, 150))
+    assert all(at == pytest.approx(now + sequence) for sequence, at in found.items())
+    assert [at - minutes[0][0] for at, _ in minutes] == [0, 60, 120, 180]
+
+
+def test_another_life_of_the_agent_and_the_next_report_are_no_gap(tmp_path: Path) -> None:
+    history = History(tmp_path / "history.db", Retention())
+    latest = Latest()
+    for sequence, life in ((1, 5.5), (2, 5.5), (50, 6.5), (51, 6.5)):
+        body = wire.encode(report(sequence, life))
+        latest.take(body)
+        history.record(A, latest, body, 1000.0 + sequence)
+    assert len(history.gaps) == 0
+    history.close(20.0)
