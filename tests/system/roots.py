@@ -14,7 +14,12 @@ CACHE = Path("/var/cache/monitoring-system-tests")
 MIRROR = "http://deb.debian.org/debian"
 MAX_AGE_SECONDS = 3 * 86400  # a root should have the security updates that a user's machine has
 
-TOOLS = {"mmdebstrap": "mmdebstrap", "systemd-nspawn": "systemd-container", "nsenter": "util-linux"}
+TOOLS = {
+    "faketime": "faketime",
+    "mmdebstrap": "mmdebstrap",
+    "nsenter": "util-linux",
+    "systemd-nspawn": "systemd-container",
+}
 
 # What a small machine has, and what the tests look at it with.
 INSTALLED = ("ca-certificates", "curl", "dbus", "iproute2", "procps", "systemd-sysv")
@@ -22,6 +27,8 @@ INSTALLED = ("ca-certificates", "curl", "dbus", "iproute2", "procps", "systemd-s
 # Only downloaded: the machines boot without a network, and apt must still be able to install these. That it
 # installs what the package depends on, and nothing less, is what the tests find out.
 AT_HAND = (
+    "autopkgtest",
+    "dpkg-dev",
     "lintian",
     "python3-dotenv",
     "python3-flask",

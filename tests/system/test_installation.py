@@ -83,11 +83,3 @@ def test_the_shipped_settings_are_right(machine: Machine, command: str) -> None:
 
 def test_every_file_is_as_the_package_has_it(machine: Machine) -> None:
     assert machine.run("dpkg --verify monitoring-agent") == ""
-
-
-def test_the_manual_explains_every_setting_that_is_shipped(machine: Machine) -> None:
-    keys = re.findall(r"^#([A-Z_]+)=(.*)$", machine.run(f"cat {SETTINGS}"), re.MULTILINE)
-    manual = machine.run("zcat /usr/share/man/man5/monitoring.env.5.gz").replace("\\-", "-")
-    explained = re.findall(r'^\.BR ([A-Z_]+) " \((.*)\)"$', manual, re.MULTILINE)
-    assert len(keys) >= 15
-    assert explained == [(key, default or "empty") for key, default in keys]
