@@ -30,6 +30,8 @@ AT_HAND = (
     "autopkgtest",
     "dpkg-dev",
     "lintian",
+    "openssh-client",
+    "openssh-server",
     "python3-dotenv",
     "python3-flask",
     "python3-gunicorn",

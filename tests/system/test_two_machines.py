@@ -1,0 +1,117 @@
+"""Two machines joined by a cable, one watching both, set up with the README's commands to the letter."""
+
+import csv
+import io
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from .conftest import CHECKOUT, Installation
+from .machine import Machine, boot, join
+from .watching import about, snapshot, supervise
+
+AGENT, SUPERVISOR = "10.0.0.5", "10.0.0.2"
+NAME = f"{AGENT}:5000"
+OUTAGE_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The machine that watches, and the second one."""
+
+    watching: Machine
+    watched: Machine
+
+
+def readme_commands() -> str:
+    """What the README says to type on the supervisor's machine."""
+    section = (CHECKOUT / "README.md").read_text(encoding="utf-8").partition("### Watch a second machine")[2]
+    blocks = re.findall(r"```sh\n(.*?)```", section.partition("\n## ")[0], re.S)
+    assert "ssh root@$AGENT" in blocks[0]
+    return "set -eu\n" + "\n".join(blocks)
+
+
+def let_in(watching: Machine, watched: Machine) -> None:
+    """The administrator may log in from one machine to the other."""
+    watching.run("apt install -y openssh-client && ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519")
+    watching.run("echo 'StrictHostKeyChecking accept-new' >/root/.ssh/config")
+    key = watching.run("cat /root/.ssh/id_ed25519.pub")
+    watched.run("apt install -y openssh-server && mkdir -pm 700 /root/.ssh")
+    watched.run("cat >/root/.ssh/authorized_keys", stdin=key.encode())
+
+
+@pytest.fixture(scope="module")
+def pair(installation: Installation) -> Iterator[Pair]:
+    """Both installed alike; what the second one was told came from the first, over the cable."""
+    with boot(installation.layers) as watching, boot(installation.layers) as watched:
+        for machine, name in ((watching, "watching"), (watched, "watched")):
+            machine.run(f"hostname {name} && rm /etc/machine-id && systemd-machine-id-setup")
+        watched.run("head -c 32 /dev/urandom | sha256sum | cut -c 1-64 >/etc/monitoring/token")
+        join(watching, f"{SUPERVISOR}/24", watched, f"{AGENT}/24")
+        let_in(watching, watched)
+        watched.run("systemctl restart monitoring-agent")
+        supervise(watching)
+        watching.run(readme_commands())
+        yield Pair(watching, watched)
+
+
+def second(pair: Pair, state: str, within: float) -> None:
+    pair.watching.wait_until(
+        lambda: snapshot(pair.watching)["agents"].get(NAME, {}).get("state") == state, within, f"{NAME} is {state}"
+    )
+
+
+def test_the_second_machine_is_watched_after_the_commands_of_the_readme(pair: Pair) -> None:
+    second(pair, "up", 20)
+    pair.watching.wait_until(lambda: about(pair.watching, NAME)["report"], 20, "its metrics are collected")
+    assert about(pair.watching, NAME)["report"]["host"]["hostname"] == "watched"
+    pair.watching.wait_until(
+        lambda: pair.watching.attempt("monitoringctl status").stdout == "2 agents: 2 up\n", 20, "both are up"
+    )
+
+
+def test_nobody_but_the_supervisor_with_its_token_gets_anything_from_it(pair: Pair) -> None:
+    second(pair, "up", 20)
+    scheme = "https -k" if "https://" in readme_commands() else "http"
+    ask = f"curl -s {scheme.partition(' ')[2]} -o /dev/null -w '%{{http_code}}' --max-time 5"
+    url = f"{scheme.partition(' ')[0]}://{AGENT}:5000/getmetrics"
+    assert pair.watching.attempt(f"{ask} {url}").stdout == "401"
+    pair.watching.run("ip address add 10.0.0.3/24 dev host0")
+    stranger = pair.watching.attempt(f"{ask} --interface 10.0.0.3 -H 'Authorization: Bearer nothing' {url}").stdout
+    assert stranger in {"403", "000"}
+    pair.watching.run("ip address del 10.0.0.3/24 dev host0")
+
+
+def test_a_cut_cable_is_told_with_the_reason_and_after_it_is_joined_no_second_is_missing(pair: Pair) -> None:
+    second(pair, "up", 20)
+    cut_at = time.time()
+    pair.watched.run("ip link set host0 down")
+    second(pair, "down", 40)
+    status = pair.watching.attempt("monitoringctl status")
+    assert status.returncode == 1
+    assert status.stdout.startswith("2 agents: 1 up, 1 down\n")
+    failure = about(pair.watching, NAME)["failure"]
+    assert failure["kind"] in {"unreachable", "timeout_connect", "timeout_answer"}
+    (line,) = [one for one in pair.watching.journal("monitoring-supervisor", cut_at) if f"{NAME} is down" in one]
+    assert failure["detail"] in line
+    assert "last seen with load" in line
+
+    while time.time() < cut_at + OUTAGE_SECONDS:
+        time.sleep(0.5)
+    joined_at = time.time()
+    pair.watched.run("ip link set host0 up")
+    second(pair, "up", 40)
+    lines = pair.watching.journal("monitoring-supervisor", cut_at)
+    assert [one for one in lines if f"{NAME} is up: it answers again" in one]
+    assert not [one for one in lines if "127.0.0.1:5000" in one], "the machine that watches was not concerned"
+
+    def seconds_without_a_report() -> set[int]:
+        asked = f"monitoringctl history {NAME} load.tasks --since @{cut_at:.0f} --until @{joined_at:.0f} --step 1s"
+        rows = csv.DictReader(io.StringIO(pair.watching.run(f"{asked} --format csv")))
+        there = {int(float(row["at"])) for row in rows}
+        return {at for at in range(int(cut_at) + 2, int(joined_at) - 2) if not there & {at, at + 1}}
+
+    pair.watching.wait_until(lambda: not seconds_without_a_report(), 60, "the gap is filled from the agent's memory")
