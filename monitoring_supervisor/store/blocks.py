@@ -44,26 +44,45 @@ class Points:
         return [(at, point) for at, point in zip(self.at, values, strict=True) if point is not None]
 
 
-def pack(lines: Iterable[bytes]) -> bytes:
-    """These lines as they are stored."""
-    parts = b"\n".join(lines).split(b'"')
-    return zlib.compress(b'"'.join(parts[1::2]), LEVEL) + zlib.compress(b'"'.join(parts[::2]), LEVEL)
+def pack(lines: Iterable[bytes], before: bytes = b"") -> bytes:
+    """These lines as they are stored; `before` is the line before them, which has most of their keys already."""
+    return _in_two(b"\n".join(lines), LEVEL, before)
 
 
-def unpack(body: bytes) -> list[bytes]:
-    """The lines again. Raises Damaged."""
-    decompressor = zlib.decompressobj()
+def unpack(body: bytes, before: bytes = b"") -> list[bytes]:
+    """The lines again. Raises Damaged, also if `before` is not the line that it was."""
     try:
-        within = decompressor.decompress(body).split(b'"')
-        between = zlib.decompress(decompressor.unused_data).split(b'"')
+        return _from_two(body, before).split(b"\n")
     except zlib.error as error:
         raise Damaged(str(error)) from None
+
+
+def _in_two(text: bytes, level: int, before: bytes = b"") -> bytes:
+    """What is within quotes and what is between them, compressed one behind the other."""
+    parts = text.split(b'"')
+    known = _within(before)
+    compressor = zlib.compressobj(level, zdict=known) if known else zlib.compressobj(level)
+    within = compressor.compress(b'"'.join(parts[1::2])) + compressor.flush()
+    return within + zlib.compress(b'"'.join(parts[::2]), level)
+
+
+def _from_two(body: bytes, before: bytes = b"") -> bytes:
+    known = _within(before)
+    decompressor = zlib.decompressobj(zdict=known) if known else zlib.decompressobj()
+    within = decompressor.decompress(body).split(b'"')
+    if not decompressor.eof:
+        raise zlib.error("it is cut off")
+    between = zlib.decompress(decompressor.unused_data).split(b'"')
     parts = [b""] * (len(between) + len(within))
     parts[: 2 * len(between) : 2] = between
     parts[1 : 2 * len(within) : 2] = within
     if len(between) == 1 and within == [b""]:
         parts.pop()  # there was not one quote
-    return b'"'.join(parts).split(b"\n")
+    return b'"'.join(parts)
+
+
+def _within(line: bytes) -> bytes:
+    return b'"'.join(line.split(b'"')[1::2])
 
 
 def single(at: float, points: dict[str, Point]) -> Points:
@@ -106,18 +125,21 @@ def sum_up(column: Any, counts: bool) -> Point:
 def pack_points(points: Points) -> bytes:
     """The columns as they are stored."""
     if len(points.at) == 1:  # the one call for all is much cheaper, and reading it as a whole costs little
-        text = _compact({"at": points.at, "points": points.columns})
-    else:
-        lines = ",\n".join(f"{json.dumps(path)}:{_compact(column)}" for path, column in points.columns.items())
-        text = f'{{"at":{_compact(points.at)},"points":{{\n{lines}}}}}'
+        return _in_two(_compact({"at": points.at, "points": points.columns}).encode("ascii"), POINTS_LEVEL)
+    lines = ",\n".join(f"{json.dumps(path)}:{_compact(column)}" for path, column in points.columns.items())
+    text = f'{{"at":{_compact(points.at)},"points":{{\n{lines}}}}}'
     return zlib.compress(text.encode("ascii"), POINTS_LEVEL)
 
 
 def unpack_points(body: bytes, paths: Iterable[str] | None = None) -> Points:
     """The columns again: all, or only those of these paths, which is much faster. Raises Damaged."""
     try:
-        text = zlib.decompress(body)
-        if paths is None or b"\n" not in text:
+        decompressor = zlib.decompressobj()
+        text = decompressor.decompress(body)
+        single = bool(decompressor.unused_data)
+        if single:
+            text = _from_two(body)
+        if paths is None or single:
             document = json.loads(text)
             return Points(document["at"], document["points"])
         at = json.loads(text[text.index(b"[") : text.index(b"]") + 1])

@@ -71,6 +71,7 @@ class Block:
     life: float | None
     sequence: int | None
     lines: list[bytes]
+    before: bytes = b""  # the last line of the block before, if this one goes on from there
     live: bool = True
 
 
@@ -187,7 +188,7 @@ class Database:
                 block.ended,
                 block.reports,
                 block.skew,
-                blocks.pack(block.lines),
+                blocks.pack(block.lines, block.before),
             ),
         )
         known.block = number

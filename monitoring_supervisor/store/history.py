@@ -46,6 +46,7 @@ class _Course:
     chained: int = 0  # reports since the chain began; 0 wants a whole one next
     failures: int = 0  # of the keeper, when the chain began
     faults: int = 0  # of the answers, when the block began
+    line: bytes = b""  # the last one that was taken down
     last: tuple[float, int] | None = None  # life and sequence of the last report that was taken down
     kept: tuple[float, int] | None = None  # and of the last one before this block
 
@@ -54,8 +55,14 @@ class History:
     """Gathers for the keeper. For the loop; `beat` wants to be called about once a second."""
 
     def __init__(
-        self, path: Path, retention: Retention, step: int = 1, wall_clock: Callable[[], float] = time.time
+        self,
+        path: Path,
+        retention: Retention,
+        step: int = 1,
+        wall_clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self.keeper = Keeper(path, retention, wall_clock)
         self.gaps = Gaps()
         self.step = step  # how many of an agent's reports apart it is asked
@@ -97,7 +104,7 @@ class History:
             body, reports = b'{"schema":%d,"report":%b,"changes":[]}' % (wire.SCHEMA, report), 1
         # A block is lines; in JSON an end of line is a space.
         self._append(name, course, body.replace(b"\n", b" "), reports, skew, now)
-        if latest.is_caught_up and course.began <= time.monotonic() - CHEAP_FLUSH_SECONDS:
+        if latest.is_caught_up and course.began <= self._clock() - CHEAP_FLUSH_SECONDS:
             self._flush(course)
 
     def _stored(self, name: str) -> tuple[float, int] | None:
@@ -110,11 +117,11 @@ class History:
         if life is None or sequence is None or course.last is None or course.last[0] != life:
             return
         if is_gap(course.last[1], sequence, self.step):
-            self.gaps.add(name, Gap(life, course.last[1], sequence, self.step, skew), time.monotonic())
+            self.gaps.add(name, Gap(life, course.last[1], sequence, self.step, skew), self._clock())
 
     def questions(self) -> list[tuple[str, str]]:
         """Whom to ask for what now, to fill gaps: names of agents, and what is to stand behind their metrics' path."""
-        return [(name, gap.query()) for name, gap in self.gaps.due(time.monotonic())]
+        return [(name, gap.query()) for name, gap in self.gaps.due(self._clock())]
 
     def fill(self, name: str, body: bytes | None) -> None:
         """Take down what an agent answered to such a question; None if it failed to."""
@@ -129,15 +136,17 @@ class History:
                     reached = found.reached
                     for points in found.minutes:
                         self.keeper.put_minute(name, points)
-        self.gaps.answered(name, reached, time.monotonic())
+        self.gaps.answered(name, reached, self._clock())
 
     def _append(self, name: str, course: _Course, body: bytes, reports: int, skew: float, now: float) -> None:
         if course.block is None:
-            course.began, course.early = time.monotonic() - course.early, 0.0
+            course.began, course.early = self._clock() - course.early, 0.0
             course.faults = course.latest.faults
-            course.block = Block(name, not course.chained, now, now, 0, skew, None, None, [])
+            before = course.line if course.chained else b""
+            course.block = Block(name, not course.chained, now, now, 0, skew, None, None, [], before)
         block = course.block
         block.lines.append(body)
+        course.line = body
         block.reports += reports
         block.ended = now
         block.life, block.sequence = course.latest.life, course.latest.sequence
@@ -146,7 +155,7 @@ class History:
 
     def beat(self, now: float) -> None:
         """Hand over the blocks that are old enough, and the minutes that are over."""
-        old = time.monotonic() - FLUSH_SECONDS
+        old = self._clock() - FLUSH_SECONDS
         for name, course in self._courses.items():
             if course.block is not None and course.began <= old:
                 self._flush(course)

@@ -84,12 +84,14 @@ class Reader:
             return
         identity, newest = row
         for numbers in self._chains(identity, newest, since, until):
-            latest = Latest()
+            latest, before = Latest(), b""
             for number in numbers:
                 block = self._connection.execute("SELECT body, skew FROM blocks WHERE id = ?", (number,)).fetchone()
                 if block is None:
                     break  # too old, and deleted just now
-                for document in self._unfold(latest, block[0]):
+                lines = self._lines(block[0], before)
+                before = lines[-1]
+                for document in self._unfold(latest, lines):
                     at = document["collected_at"] + block[1]
                     if since <= at <= until:
                         yield at, document
@@ -182,10 +184,17 @@ class Reader:
             "SELECT previous, head, began, ended FROM blocks WHERE id = ? AND agent = ?", (number, agent)
         ).fetchone()
 
-    def _unfold(self, latest: Latest, body: bytes) -> Iterator[Document]:
+    def _lines(self, body: bytes, before: bytes) -> list[bytes]:
+        try:
+            return blocks.unpack(body, before)
+        except blocks.Damaged:
+            self.damaged += 1
+            return [b""]
+
+    def _unfold(self, latest: Latest, lines: list[bytes]) -> Iterator[Document]:
         """Every report of a block; what does not follow from the one before is left out."""
         try:
-            for line in blocks.unpack(body):
+            for line in filter(None, lines):
                 answer = wire.decode(line)
                 if "since" not in answer:
                     latest.take_document(answer, 0)
@@ -194,7 +203,7 @@ class Reader:
                     since = answer.pop("since", latest.sequence)
                     latest.take_document({"schema": answer["schema"], "since": since, "changes": [change]}, 0)
                     yield latest.document or {}
-        except (blocks.Damaged, wire.NotJson, Unusable):
+        except (wire.NotJson, Unusable):
             self.damaged += 1
             latest.sequence = None
 

@@ -9,12 +9,19 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.bench import agent, environment, faults, supervisor
+from tests.bench import agent, environment, faults, history, profile, sizes, supervisor
 from tests.bench.children import INTERRUPTS, CannotMeasure, interrupt
 from tests.bench.options import Options
 from tests.fleet.process import FleetFailed
 
-PARTS = {"supervisor": supervisor, "agent": agent, "faults": faults}
+PARTS = {
+    "supervisor": supervisor,
+    "profile": profile,
+    "sizes": sizes,
+    "history": history,
+    "agent": agent,
+    "faults": faults,
+}
 
 
 def main() -> int:

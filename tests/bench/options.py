@@ -15,7 +15,7 @@ class Options:
     """`seconds` is how long each side of each comparison is measured, in all rounds together."""
 
     seconds: float = 36.0
-    agents: int = 200
+    agents: int = 1000
 
     @property
     def round_seconds(self) -> float:
@@ -26,6 +26,11 @@ class Options:
     def warm_up_seconds(self) -> float:
         """How long a side runs before its round: as long, within reason, as it is measured."""
         return min(5.0, self.round_seconds)
+
+    @property
+    def size_seconds(self) -> float:
+        """How long the supervisor is measured with each size of the fleet."""
+        return min(self.seconds, 60.0)
 
     @property
     def agent_window_seconds(self) -> float:

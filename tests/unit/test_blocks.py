@@ -25,6 +25,20 @@ SECOND = blocks.single(120.0, {"cpu.busy_percent": 3, "cpu.count": 2, "disks.sda
 )
 def test_lines_come_back_as_they_were(lines: list[bytes]) -> None:
     assert blocks.unpack(blocks.pack(lines)) == lines
+    before = b'{"a":{"b":1},"c":"d"}'
+    assert blocks.unpack(blocks.pack(lines, before), before) == lines
+    assert blocks.unpack(blocks.pack(lines, b"1"), b"2") == lines  # without a key there is nothing to know
+
+
+def test_keys_of_the_line_before_cost_nothing() -> None:
+    line = b"{" + b",".join(b'"key_%x":1' % (number * 7919**3 % 2**40) for number in range(100)) + b"}"
+    assert len(blocks.pack([line], line)) < len(blocks.pack([line])) / 5
+
+
+@pytest.mark.parametrize("before", [b"", b'{"other":1}'])
+def test_without_the_line_before_a_block_cannot_be_read(before: bytes) -> None:
+    with pytest.raises(blocks.Damaged):
+        blocks.unpack(blocks.pack([b'{"a":1}'], b'{"a":2}'), before)
 
 
 def test_points_are_joined_in_order_of_time_and_what_never_moved_is_one_value() -> None:
