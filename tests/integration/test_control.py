@@ -102,7 +102,7 @@ def test_a_reload_over_the_socket_applies_the_settings_or_tells_the_mistakes(
     supervisor.configure(REQUEST_TIMEOUT="0")
     (mistake,) = ask(supervisor, ask="reload")["mistakes"]
     assert "REQUEST_TIMEOUT: '0' is not a number of seconds" in mistake
-    assert supervisor.said("not reloaded")
+    wait_for(lambda: supervisor.said("not reloaded"))
 
 
 @pytest.mark.parametrize("what", BAD_REQUESTS)
@@ -123,9 +123,11 @@ def test_who_does_not_read_takes_neither_memory_nor_the_turn_of_others(
     make_supervisor: MakeSupervisor,
 ) -> None:
     with Fleet(400) as fleet:
-        supervisor = make_supervisor(*fleet.names, HISTORY_FILE="")
+        # As seldom as usual: this is not about how many can be asked.
+        usual = {"INTERVAL_METRICS_CHECK": "1", "INTERVAL_HEALTH_CHECK": "3", "REQUEST_TIMEOUT": "2"}
+        supervisor = make_supervisor(*fleet.names, HISTORY_FILE="", **usual)
         supervisor.start().wait_ready()
-        wait_for(lambda: ask(supervisor, ask="status")["counts"]["up"] == 400)
+        wait_for(lambda: ask(supervisor, ask="status")["counts"]["up"] == 400, 30)
         for _ in range(40):
             ask(supervisor, ask="agents")
         before = rss_bytes(supervisor)
