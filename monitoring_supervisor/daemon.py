@@ -17,7 +17,9 @@ from monitoring_supervisor import settings as supervisor_settings
 from monitoring_supervisor import targets, words
 from monitoring_supervisor.control import Control
 from monitoring_supervisor.fleet import Agent, Fleet
+from monitoring_supervisor.machines import Machines
 from monitoring_supervisor.model import Move, Question, Rhythm, Scrape, State, Target
+from monitoring_supervisor.outage import Outage
 from monitoring_supervisor.poller import Asking, Poller
 from monitoring_supervisor.roster import rhythm
 from monitoring_supervisor.schedule import FIRST_WITHIN_SECONDS
@@ -31,6 +33,8 @@ log = logging.getLogger("monitoring_supervisor")
 LOOK_SECONDS = 1.0
 # After this long without another want of our own, it is over.
 WANT_SECONDS = 10.0
+# So long after an outage of all, and three health checks, an agent that is still down is down by itself.
+STAYS_AWAY_SECONDS = 5.0
 LAST_WRITE_SECONDS = 1.5
 # Beyond these, polling or writing is stuck, and systemd is not told that all is well.
 POLLING_STUCK_SECONDS = 5.0
@@ -52,6 +56,8 @@ class Supervisor:
         self._settings = settings
         self._notifier = notifier
         self._fleet = Fleet(settings.policy, known)
+        self._machines = Machines()
+        self._outage = Outage()
         self._started_at = time.time()
         self._poller = Poller(_asking(settings), self._query, self._hear)
         self._pace = Pace(snapshot.Writer(settings.metrics_file))
@@ -104,6 +110,8 @@ class Supervisor:
             self._tell_status(self._describe())
         if self._ready or age_seconds >= 1.0:
             self._pace.save(self._render, min(self._settings.metrics_seconds, self._settings.health_seconds))
+        for line in self._outage.stayed_away(time.time(), STAYS_AWAY_SECONDS + 3 * self._settings.health_seconds):
+            log.warning("%s", line)
         if self._history:
             self._history.beat(time.time())
             for name, query in self._history.questions():
@@ -131,6 +139,8 @@ class Supervisor:
         troubles = [f"cannot save: {error.strerror}"] if error else []
         if self._history and self._history.keeper.trouble:
             troubles.append(f"history is paused: {self._history.keeper.trouble}")
+        if self._outage.since is not None:
+            troubles.append("no agent can be reached; is it the network of this machine?")
         return troubles
 
     def _tell_status(self, status: str) -> None:
@@ -150,15 +160,25 @@ class Supervisor:
         move = self._fleet.hear(scrape, now)
         if self._history:
             self._record(self._history, scrape, move, now)
+        agent = self._fleet.agents[scrape.target.name]
+        if agent.last_metrics == now and agent.latest.whole:
+            for line in self._machines.hear(scrape.target.name, agent.latest.document):
+                log.warning("%s", line)
         if move is None:
             return
         settings = self._settings
         self._poller.set_rhythm(move.target.name, rhythm(move.after, settings.health_seconds, settings.metrics_seconds))
-        line = words.announcement(move)
-        if line:
-            log.log(logging.WARNING if move.after.failure else logging.INFO, "%s", line)
+        self._announce(move)
         if move.changes_list or move.before.state is State.NEW:
             self._pace.hurry()
+
+    def _announce(self, move: Move) -> None:
+        about_all = self._outage.follow(move, len(self._fleet.agents))
+        if about_all:
+            log.warning("%s", about_all)
+        line = words.announcement(move)
+        if line and not self._outage.withholds(move, line):
+            log.log(logging.WARNING if move.after.failure else logging.INFO, "%s", line)
 
     def _record(self, history: History, scrape: Scrape, move: Move | None, now: float) -> None:
         name = scrape.target.name
@@ -190,9 +210,13 @@ class Supervisor:
         for name in ended:
             self._poller.remove(name)
         for agent in came:
+            self._machines.know(agent.target.name, agent.latest.document)
             self._poller.add(agent.target, self._rhythm(agent))
+        self._machines.keep(set(watched))
+        standings = {name: agent.standing for name, agent in self._fleet.agents.items()}
+        self._outage.watch(standings)
         if self._history:
-            self._history.watch({name: agent.standing for name, agent in self._fleet.agents.items()}, time.time())
+            self._history.watch(standings, time.time())
 
     def _rhythm(self, agent: Agent) -> Rhythm:
         return rhythm(agent.standing, self._settings.health_seconds, self._settings.metrics_seconds)

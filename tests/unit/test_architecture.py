@@ -48,6 +48,8 @@ LAYERS = {
     "monitoring_supervisor.schedule": 3,
     "monitoring_supervisor.vitals": 3,
     "monitoring_supervisor.words": 4,
+    "monitoring_supervisor.machines": 3,
+    "monitoring_supervisor.outage": 3,
     "monitoring_supervisor.resolver": 3,
     "monitoring_supervisor.answers": 3,
     "monitoring_supervisor.agent_client": 4,
