@@ -48,7 +48,7 @@ class Watched:
     def report(self, name: str, whole: bool = False) -> None:
         """The agent says one more report; the supervisor has been told the one before."""
         said = self.said.setdefault(name, [])
-        sequence = len(said) + 1
+        sequence = said[-1]["sequence"] + 1 if said else 1
         report = {
             "schema": 1,
             "sequence": sequence,
