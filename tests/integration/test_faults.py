@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from monitoring_agent.shared import wire
 from tests.fleet.agents import Behaviour
 from tests.fleet.process import Fleet
-from tests.integration.conftest import MakeSupervisor
+from tests.integration import rogues
+from tests.integration.conftest import MakeRogue, MakeSupervisor
 from tests.integration.daemons import SupervisorDaemon, wait_for
 
 PAGE = 32768
@@ -220,3 +222,54 @@ def test_hundreds_that_vanish_are_each_told_and_all_that_vanish_are_told_in_one_
         # On a slow machine some may be told before the last of all has failed.
         assert len(lines(" is down: ")) < 600
         assert supervisor.document()["supervisor"]["troubles"] == []
+
+
+def test_thousands_of_lines_change_while_running_and_who_stays_notices_nothing(make_supervisor: MakeSupervisor) -> None:
+    with Fleet(3000, network="127.25.0.0/16") as fleet:
+        supervisor = make_supervisor(INTERVAL_METRICS_CHECK="20", INTERVAL_HEALTH_CHECK="10", REQUEST_TIMEOUT="5")
+        whitelist = supervisor.directory / "agents.list"
+        first, later = fleet.names[:2900], [*fleet.names[100:], "no-such-machine.invalid:5000"]
+        whitelist.write_text("".join(f"{name} number={n}\n" for n, name in enumerate(first)), encoding="utf-8")
+        supervisor.settings["WHITELIST_FILE"] = str(whitelist)
+
+        def states(state: str) -> dict[str, float]:
+            agents = supervisor.document()["agents"] if supervisor.file.exists() else {}
+            return {name: about["since"] for name, about in agents.items() if about["state"] == state}
+
+        supervisor.start()
+        wait_for(lambda: len(states("up")) == 2900, 60)
+        since = states("up")
+        whitelist.write_text("".join(f"{name}\n" for name in later), encoding="utf-8")
+        wait_for(lambda: set(states("up")) == set(fleet.names[100:]), 30)
+        now = states("up")
+        assert all(now[name] == since[name] for name in fleet.names[100:2900])
+        agents = fleet.statement()["agents"]
+        assert all(agents[name]["connections"] == 1 for name in fleet.names[100:])
+        wait_for(lambda: all(not one["open"] for one in list(fleet.statement()["agents"].values())[:100]), 10)
+        # The one name that cannot be resolved held up nobody.
+        wait_for(lambda: set(states("down")) == {"no-such-machine.invalid:5000"}, 30)
+        assert all("no-such-machine" in line for line in supervisor.lines if " is down: " in line)
+
+
+def test_a_name_that_leads_to_another_machine_and_two_names_for_one_are_told_once(
+    make_rogue: MakeRogue, make_supervisor: MakeSupervisor
+) -> None:
+    def machine(identity: str) -> rogues.Behaviour:
+        report = {"schema": 1, "sequence": 1, "collected_at": 1_794_900_000.5, "host": {"machine_id": identity}}
+        return rogues.says_of_metrics(rogues.http_answer(wire.encode(report)))
+
+    one, other = make_rogue(machine("a" * 32)), make_rogue(machine("b" * 32))
+    supervisor = make_supervisor(one.name, other.name)
+    supervisor.start()
+    supervisor.wait_state(other.name, "up")
+    supervisor.wait_state(one.name, "up")
+    wait_for(lambda: len(one.paths) > 5 and len(other.paths) > 5)
+    assert not [line for line in supervisor.lines if " machine" in line]
+    other.behave = machine("a" * 32)
+    wait_for(lambda: supervisor.said(f"{other.name} is another machine than before; its history goes on"))
+    wait_for(lambda: supervisor.said(f"{other.name} and {one.name} are one machine"))
+    asked = len(other.paths)
+    wait_for(lambda: len(other.paths) > asked + 10)
+    assert len([line for line in supervisor.lines if " machine" in line]) == 2
+    assert supervisor.stop() == 0
+    assert other.name in newest(supervisor.directory / "history.db")

@@ -78,3 +78,19 @@ def test_what_fails_for_want_of_something_of_our_own_is_no_evidence() -> None:
     for _ in range(10):
         assert fleet.hear(Scrape(A, Question.METRICS, ours="Too many open files"), 1001.0) is None
     assert fleet.agents[A.name].standing.state is State.NEW
+
+
+def test_a_clock_that_is_set_an_hour_forward_or_back_moves_nobody_and_counts_no_check_twice() -> None:
+    fleet = watching(A, B)
+    refused = Failure(Kind.REFUSED, "")
+    fleet.hear(Scrape(A, Question.HEALTH), 1001.0)
+    fleet.hear(Scrape(B, Question.HEALTH), 1001.0)
+    standing = fleet.agents[A.name].standing
+    states = []
+    for now in (1002.0, 4603.0, 1004.0):
+        assert fleet.hear(Scrape(A, Question.HEALTH), now) is None
+        fleet.hear(Scrape(B, Question.HEALTH, refused), now)
+        states.append(fleet.agents[B.name].standing.state)
+    assert fleet.agents[A.name].standing is standing
+    assert fleet.agents[A.name].last_health == 1004.0
+    assert states == [State.SUSPECT, State.SUSPECT, State.DOWN]
