@@ -167,8 +167,13 @@ class History:
         if course.block is None:
             return
         course.latest.catch_up()
-        # Of answers some of which could not be taken apart, or for which there was no room, none is kept.
-        if course.latest.faults == course.faults and self.keeper.put_block(course.block):
+        # Of answers some of which could not be taken apart, or that go on from what is lost, or for which there is no
+        # room, none is kept.
+        if (
+            course.latest.faults == course.faults
+            and course.failures == self.keeper.failures
+            and self.keeper.put_block(course.block)
+        ):
             course.kept = course.last
         else:
             course.chained, course.last = 0, course.kept

@@ -19,6 +19,8 @@ WRITE_SECONDS = 1.0
 RETRY_SECONDS = 5.0
 # Hours are put together at this distance, and an agent at a time between two writes.
 PUT_TOGETHER_SECONDS = 600.0
+# What SQLite remembers of the file is read anew at this distance: damage on the disk is to be seen soon.
+FORGET_SECONDS = 15.0
 # More than this is not kept waiting for a disk.
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 MAX_WAITING_EVENTS = 100_000
@@ -59,7 +61,7 @@ class Keeper:
         self._wake = threading.Event()
         self._closing = False
         self._upkeep: Iterator[None] = iter(())
-        self._upkeep_due = 0.0
+        self._upkeep_due = self._forget_due = 0.0
         self._retry_at = 0.0
         self._open()
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
@@ -140,13 +142,17 @@ class Keeper:
     def _give_back(self, load: Load) -> None:
         """Events wait until they can be written; the rest is lost here, and the agents remember it for a while."""
         with self._lock:
-            self._load.events[:0] = load.events
-            self._waiting_bytes -= load.bytes
-            self.failures += bool(load.blocks or load.minutes)
+            since, self._load = self._load, Load(events=load.events + self._load.events)
+            self._waiting_bytes -= load.bytes + since.bytes
+            # Also what was taken over since goes on from what is lost.
+            self.failures += bool(load.blocks or load.minutes or since.blocks or since.minutes)
 
     def _keep_up(self, now: float) -> None:
         assert self._database
         connection = self._database.connection
+        if time.monotonic() >= self._forget_due:
+            self._forget_due = time.monotonic() + FORGET_SECONDS
+            connection.execute("PRAGMA shrink_memory")
         connection.execute("BEGIN IMMEDIATE")
         try:
             upkeep.expire(self._database, self.retention, now)
