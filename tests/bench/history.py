@@ -75,8 +75,9 @@ def _record(seconds: int, directory: Path) -> list[Document]:
 
 
 def _answers(reports: list[Document]) -> list[bytes]:
-    """What an agent says to who asks every second what changed, that course again and again."""
-    told = [{**reports[n % len(reports)], "sequence": n, "collected_at": BEGAN + n} for n in range(1, REPORTS + 1)]
+    """What an agent says to who asks every second what changed: that course to and fro."""
+    to_and_fro = itertools.cycle([*reports, *reports[-2:0:-1]])
+    told = [{**next(to_and_fro), "sequence": n, "collected_at": BEGAN + n} for n in range(1, REPORTS + 1)]
     answers = [wire.encode(told[0])]
     for before, after in itertools.pairwise(told):
         head = {"schema": wire.SCHEMA, "since": before["sequence"], "until": after["sequence"]}

@@ -53,7 +53,14 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def running(environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """`make run`, as soon as the agent is up in the state that it saves."""
     metrics = Path(environment["METRICS_FILE"])
-    process = subprocess.Popen(["make", "run"], cwd=CHECKOUT, env=environment, start_new_session=True)
+    process = subprocess.Popen(
+        ["make", "run"],
+        cwd=CHECKOUT,
+        env=environment,
+        start_new_session=True,
+        # Under nohup, which these tests may run under, no shell could hear that the terminal is closed.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509 only sets a handler
+    )
     try:
         deadline = time.monotonic() + 60
         while not metrics.exists() or '"state":"up"' not in metrics.read_text():
