@@ -10,10 +10,10 @@ from monitoring_agent.shared.address import IPNetwork
 
 @dataclass(frozen=True)
 class Access:
-    """The allow-list and the secret, decided upon without any I/O."""
+    """The allow-list and the one or two secrets, decided upon without any I/O."""
 
     networks: tuple[IPNetwork, ...]
-    token: str
+    tokens: tuple[str, ...]
 
     def allows(self, peer: str) -> bool:
         """Whether a client at this address may speak at all. An IPv4 address in IPv6 form counts as what it is."""
@@ -25,5 +25,6 @@ class Access:
         return any((mapped or address) in network for network in self.networks)
 
     def has_token(self, authorization: str) -> bool:
-        """Whether the Authorization header carries the token; compared in constant time."""
-        return hmac.compare_digest(authorization.encode("utf-8", "replace"), wire.bearer(self.token).encode())
+        """Whether the Authorization header carries a token; compared in constant time, with all of them."""
+        shown = authorization.encode("utf-8", "replace")
+        return sum(hmac.compare_digest(shown, wire.bearer(token).encode()) for token in self.tokens) > 0

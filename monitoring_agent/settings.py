@@ -9,13 +9,13 @@ from monitoring_agent.shared.address import Address, IPNetwork
 
 @dataclass(frozen=True)
 class Settings:
-    """What the agent needs of the settings file, read and checked, and the token itself."""
+    """What the agent needs of the settings file, read and checked, and the tokens themselves."""
 
     listen: tuple[Address, ...]
     allow: tuple[IPNetwork, ...]
     health_path: str
     metrics_path: str
-    token: str
+    tokens: tuple[str, ...]
     log_level: str
 
 
@@ -27,6 +27,6 @@ def load(named: Path | None) -> Settings:
         allow=values["AGENT_ALLOW"],
         health_path=values["HEALTHROOT"],
         metrics_path=values["METRICSROOT"],
-        token=keys.read_token(values["TOKEN_FILE"]),
+        tokens=keys.read_tokens(values["TOKEN_FILE"]),
         log_level=values["LOG_LEVEL"],
     )

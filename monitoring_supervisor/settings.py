@@ -56,6 +56,6 @@ def load(named: Path | None) -> Settings:
             max_bytes=int(values["HISTORY_MAX_GIGABYTES"] * 1e9),
         ),
         control_socket=values["CONTROL_SOCKET"],
-        token=keys.read_token(values["TOKEN_FILE"]),
+        token=keys.read_tokens(values["TOKEN_FILE"])[0],
         log_level=values["LOG_LEVEL"],
     )

@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from monitoring_agent.shared.env import BadSettings
 EX_CONFIG = 78  # sysexits.h: the units tell systemd not to restart on it
 
 MAX_SOCKET_BYTES = 107  # unix(7)
+MAX_TOKEN_FILE_BYTES = 4096
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -181,7 +183,8 @@ KEYS = (
         "TOKEN_FILE",
         "/etc/monitoring/token",
         _file,
-        "the file with the secret that agents and supervisor share, made on installation",
+        "the file with the secret that agents and supervisor share, made on installation; a second line is accepted"
+        " too",
     ),
     Key("LOG_LEVEL", "info", _level, "debug, info, warning or error"),
 )
@@ -218,19 +221,35 @@ def _unknown(name: str, known: set[str]) -> str:
     return f"{name} is not a setting{hint}"
 
 
-def read_token(path: Path) -> str:
-    """The shared secret: the file's one line. Raises BadSettings with the remedy."""
+def read_tokens(path: Path) -> tuple[str, ...]:
+    """The shared secret, and a second one while it is changed: a line each. The supervisor sends the first.
+
+    Raises BadSettings with the remedy, also if every user of the machine could read the file.
+    """
     make = f"make one with: (umask 077; head -c 32 /dev/urandom | sha256sum | cut -c 1-64 > {path})"
+    close = f"chmod o= {path}"
     if path.parent == Path("/etc/monitoring"):
-        make += f"; chown root:_monitoring {path}; chmod 0640 {path}"
+        close = f"chown root:_monitoring {path}; chmod 0640 {path}"
+        make += f"; {close}"
     try:
-        token = path.read_text(encoding="ascii").strip()
+        with path.open(encoding="ascii") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            tokens = tuple(file.read(MAX_TOKEN_FILE_BYTES).split("\n"))
     except FileNotFoundError:
         raise BadSettings([f"TOKEN_FILE: {path} does not exist; {make}"]) from None
     except OSError as error:
         raise BadSettings([f"TOKEN_FILE: {path} cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
-        token = ""
-    if len(token) < 16 or not token.isprintable() or " " in token:
-        raise BadSettings([f"TOKEN_FILE: {path} is not one line of at least 16 ASCII characters; {make}"])
-    return token
+        tokens, mode = (), 0
+    if mode & stat.S_IRWXO:
+        who = f"TOKEN_FILE: {path} is open to every user of this machine (mode {mode:04o})"
+        raise BadSettings([f"{who}; close it with: {close}, and replace the token if somebody may have read it"])
+    tokens = tuple(token.strip() for token in tokens if token.strip())
+    if not 1 <= len(tokens) <= 2 or not all(_is_token(token) for token in tokens):
+        wanted = "one line of at least 16 ASCII characters, or two such lines while it is changed"
+        raise BadSettings([f"TOKEN_FILE: {path} is not {wanted}; {make}"])
+    return tokens
+
+
+def _is_token(text: str) -> bool:
+    return len(text) >= 16 and text.isprintable() and " " not in text

@@ -46,6 +46,7 @@ class Daemon:
         directory.mkdir(exist_ok=True)
         self.settings = {"TOKEN_FILE": str(directory / "token"), **settings}
         (directory / "token").write_text(TOKEN + "\n", encoding="ascii")
+        (directory / "token").chmod(0o600)
         self.lines: list[str] = []
         self.notifications: list[str] = []
         self.before_start: Callable[[], None] | None = None

@@ -319,6 +319,39 @@ def test_a_reload_takes_a_new_token_without_losing_a_sample_or_a_connection(agen
     assert reload == ["READY=1", "RELOADING=1", "READY=1"]
 
 
+def test_two_tokens_are_accepted_while_one_replaces_the_other(agent: AgentDaemon) -> None:
+    path, new = agent.directory / "token", "another-token-0123456789"
+    path.write_text(f"{TOKEN}\n{new}\n", encoding="ascii")
+    agent.signal(signal.SIGHUP)
+    wait_for(lambda: agent.get("/getmetrics", new)[0] == 200)
+    assert agent.get("/getmetrics", TOKEN)[0] == 200
+    path.write_text(f"{new}\n", encoding="ascii")
+    agent.signal(signal.SIGHUP)
+    wait_for(lambda: agent.get("/getmetrics", TOKEN)[0] == 401)
+    assert agent.get("/getmetrics", new)[0] == 200
+
+
+def test_a_token_file_that_became_open_to_all_is_not_taken_on_a_reload_and_the_old_token_stays(
+    agent: AgentDaemon,
+) -> None:
+    path = agent.directory / "token"
+    path.write_text("another-token-0123456789\n", encoding="ascii")
+    path.chmod(0o644)
+    agent.signal(signal.SIGHUP)
+    wait_for(lambda: agent.said("is open to every user of this machine (mode 0644); close it with: chmod o="))
+    assert agent.get("/getmetrics", TOKEN)[0] == 200
+    assert not agent.said("another-token")
+
+
+def test_a_token_file_that_all_can_read_is_refused_at_the_start(make_agent: MakeAgent) -> None:
+    agent = make_agent()
+    Path(agent.settings["TOKEN_FILE"]).chmod(0o644)
+    assert agent.start().wait() == 78
+    wait_for(lambda: agent.said("close it with: chmod o="))
+    assert len(agent.lines) == 1
+    assert not agent.said(TOKEN)
+
+
 def test_a_reload_takes_a_new_path_without_losing_a_sample(agent: AgentDaemon) -> None:
     before = agent.report()["agent"]
     agent.configure(METRICSROOT="measurements")
@@ -417,6 +450,7 @@ def test_a_token_that_cannot_be_read_is_one_clear_line(make_agent: MakeAgent, co
     token.unlink()
     if content is not None:
         token.write_text(content, encoding="ascii")
+        token.chmod(0o600)
     assert agent.start().wait() == 78
     wait_for(lambda: agent.said("make one with: "))
     assert len(agent.lines) == 1

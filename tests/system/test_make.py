@@ -39,6 +39,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     port = str(free_port())
     token = tmp_path / "token"
     token.write_text("0123456789abcdef")
+    token.chmod(0o600)
     return {
         **os.environ,
         "AGENT_LISTEN": f"127.0.0.1:{port}",

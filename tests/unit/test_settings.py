@@ -7,6 +7,7 @@ import pytest
 
 from monitoring_agent.shared import env, keys
 from monitoring_agent.shared.env import BadSettings
+from monitoring_supervisor import settings as supervisor_settings
 
 # Each bad file beside the messages expected for it: the text of an error is part of the contract.
 BAD_FILES = {
@@ -132,21 +133,48 @@ def test_dotenv_does_not_repeat_our_mistakes_in_the_log(tmp_path: Path, caplog: 
     assert not caplog.records
 
 
-@pytest.mark.parametrize("content", ["", "short", "two words here, long enough", "x" * 20 + "\nsecond line", "é" * 20])
-def test_a_token_that_is_not_one_good_line_is_refused_with_the_command_that_makes_one(
+def token_file(directory: Path, content: str, mode: int = 0o640) -> Path:
+    path = directory / "token"
+    path.write_text(content, encoding="utf-8")
+    path.chmod(mode)
+    return path
+
+
+ONE, OTHER, THIRD = "0123456789abcdef", "fedcba9876543210", "x" * 20
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "short", "two words here, long enough", f"{ONE}\nshort\n", f"{ONE}\n{OTHER}\n{THIRD}\n", "é" * 20],
+)
+def test_a_token_file_without_one_or_two_good_lines_is_refused_with_the_command_that_makes_one(
     content: str, tmp_path: Path
 ) -> None:
-    path = tmp_path / "token"
-    path.write_text(content, encoding="utf-8")
     with pytest.raises(BadSettings, match="make one with: "):
-        keys.read_token(path)
+        keys.read_tokens(token_file(tmp_path, content))
 
 
 def test_a_missing_token_file_is_named_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match=r"token does not exist; make one with: .*sha256sum"):
-        keys.read_token(tmp_path / "token")
+        keys.read_tokens(tmp_path / "token")
 
 
 def test_a_token_is_read_without_its_newline(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("0123456789abcdef\n", encoding="ascii")
-    assert keys.read_token(tmp_path / "token") == "0123456789abcdef"
+    assert keys.read_tokens(token_file(tmp_path, f"{ONE}\n")) == (ONE,)
+
+
+def test_of_two_tokens_the_supervisor_sends_the_first(tmp_path: Path) -> None:
+    path = token_file(tmp_path, f"{ONE}\n{OTHER}\n")
+    assert keys.read_tokens(path) == (ONE, OTHER)
+    assert supervisor_settings.load(write(tmp_path, f"TOKEN_FILE={path}")).token == ONE
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o642, 0o641])
+def test_a_token_file_that_others_can_use_is_refused_with_the_remedy_and_without_the_token(
+    mode: int, tmp_path: Path
+) -> None:
+    path = token_file(tmp_path, ONE, mode)
+    with pytest.raises(BadSettings, match=f"mode {mode:04o}.; close it with: chmod o= {path}") as refused:
+        keys.read_tokens(path)
+    assert len(refused.value.mistakes) == 1
+    assert ONE not in str(refused.value)
