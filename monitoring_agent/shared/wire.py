@@ -27,9 +27,13 @@ def _refuse_constant(name: str) -> NoReturn:
     raise NotJson(f"{name} is not a JSON number")
 
 
+# Made once: json.dumps makes an encoder for each call that wants other separators.
+_encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
 def encode(document: dict[str, Any]) -> bytes:
     """The document as compact UTF-8 JSON. Raises ValueError on NaN and infinities, which JSON cannot say."""
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
+    return _encoder.encode(document).encode("ascii")
 
 
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
