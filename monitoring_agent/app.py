@@ -1,5 +1,6 @@
 """The Flask application: answers with what the sampler already made ready, to those who may ask."""
 
+import ssl
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,10 +19,13 @@ STALE_SECONDS = 5.0
 
 
 class Service:
-    """What the endpoints speak for. The sampler comes with the worker, after the fork; `access` may be exchanged."""
+    """What the endpoints speak for. The sampler comes after the fork; `access` and `tls` may be exchanged."""
 
-    def __init__(self, access: Access, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, access: Access, clock: Callable[[], float] = time.monotonic, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.access = access
+        self.tls = tls
         self.sampler: Sampler | None = None
         self.previous: dict[str, Any] | None = None  # how the agent's life before this one ended
         self._clock = clock

@@ -55,7 +55,7 @@ class AgentApplication(BaseApplication):  # type: ignore[misc]
         self.config = config
         self.pause_seconds = pause_seconds
         self.settings = settings
-        self.service = Service(Access(settings.allow, settings.tokens))
+        self.service = Service(Access(settings.allow, settings.tokens), tls=settings.tls)
         self.heartbeat = Heartbeat()
         state = os.environ.get("STATE_DIRECTORY")  # systemd made it for the unit (systemd.exec(5))
         self._state = Path(state) if state else None
@@ -115,6 +115,7 @@ class AgentApplication(BaseApplication):  # type: ignore[misc]
         """Make these the settings in force."""
         self.settings = settings
         self.service.access = Access(settings.allow, settings.tokens)
+        self.service.tls = settings.tls
         logging.getLogger().setLevel(settings.log_level.upper())
         self.callable = None  # the application with its paths is made anew
 

@@ -1,9 +1,10 @@
 """The settings that the agent obeys."""
 
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitoring_agent.shared import keys
+from monitoring_agent.shared import keys, tls
 from monitoring_agent.shared.address import Address, IPNetwork
 
 
@@ -16,6 +17,7 @@ class Settings:
     health_path: str
     metrics_path: str
     tokens: tuple[str, ...]
+    tls: ssl.SSLContext | None
     log_level: str
 
 
@@ -28,5 +30,6 @@ def load(named: Path | None) -> Settings:
         health_path=values["HEALTHROOT"],
         metrics_path=values["METRICSROOT"],
         tokens=keys.read_tokens(values["TOKEN_FILE"]),
+        tls=tls.serving(tls.Files(values["TLS_CERT"], values["TLS_KEY"], values["TLS_CA"])),
         log_level=values["LOG_LEVEL"],
     )

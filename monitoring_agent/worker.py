@@ -12,6 +12,7 @@ import os
 import re
 import selectors
 import socket
+import ssl
 import threading
 import time
 from collections import deque
@@ -27,6 +28,7 @@ from monitoring_agent.collectors.registry import collectors
 from monitoring_agent.host import Host
 from monitoring_agent.sampler import Sampler
 from monitoring_agent.shared import wire
+from monitoring_agent.shared.tls import TlsSocket
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ MAX_HEAD_BYTES = 16 * 1024
 # Without a sample, or with a thread held, for this long the worker stops its sign of life, and is replaced.
 STUCK_SECONDS = 20.0
 MAX_REFUSED = 64
+TLS_HELLO = b"\x16\x03"  # how a handshake begins (RFC 8446, 5.1): waiting for more of it would hide the mistake
 # Well below the 1024 descriptors that a service has by default.
 MAX_CONNECTIONS = 512
 
@@ -54,6 +57,7 @@ BAD_REQUEST = _refusal("400 Bad Request", "this is not an HTTP request")
 NO_BODY = _refusal("400 Bad Request", "one request at a time, and without a body")
 LINE_TOO_LARGE = _refusal("414 URI Too Long", "the request line is too long")
 INTERNAL_ERROR = _refusal("500 Internal Server Error", "the agent failed to answer; its journal says why")
+WANTS_TLS = _refusal("400 Bad Request", "this agent speaks https; write https:// before its address on the whitelist")
 HEAD_TOO_LARGE = _refusal("431 Request Header Fields Too Large", f"the head is larger than {MAX_HEAD_BYTES} bytes")
 
 
@@ -128,7 +132,7 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             if now > deadline:
                 # The thread that waits for this client, or comes to it, finds an end of file, and closes it.
                 with contextlib.suppress(OSError):
-                    conn.sock.shutdown(socket.SHUT_RDWR)
+                    socket.socket.shutdown(conn.sock, socket.SHUT_RDWR)  # under TLS, whose state is the thread's
         while self._refused:
             self._refused.popleft().close()
 
@@ -148,6 +152,12 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 sock.close()
                 return
             self._drop(next(iter(self._waiting)))  # the one that has been silent for longest
+        if self._service.tls:
+            try:
+                sock = self._service.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            except OSError:
+                sock.close()
+                return
         conn = TConn(self.cfg, sock, client, listener.getsockname())
         self.nr_conns += 1
         self.enqueue_req(conn)
@@ -155,12 +165,10 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def enqueue_req(self, conn: TConn) -> None:
         """Give a connection to a thread, once the head of its request is there; in the main thread.
 
-        The head is only looked at: the bytes stay in the socket. Over TLS there is nothing to see, and the deadline
-        of the request has to do.
+        The head is only looked at: the bytes stay in the socket. Shaking hands for TLS is a part of it, and has
+        the same deadline.
         """
-        if self.cfg.is_ssl:
-            self._hand_over(conn)
-        elif _has_buffered(conn):
+        if _has_buffered(conn):
             # A second request came before the first was answered. Nobody who means well does that.
             self.nr_conns -= 1
             conn.close()
@@ -170,13 +178,17 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _look_at_head(self, conn: TConn, sock: socket.socket) -> None:
         sock.setblocking(False)
         try:
-            head = sock.recv(MAX_HEAD_BYTES, socket.MSG_PEEK)
+            head = _look(sock)
         except BlockingIOError:
             self._wait_for_more(conn, sock, 0)
             return
+        except ssl.SSLError as error:
+            self._refuse_handshake(conn, sock, error)
+            return
         except OSError:
             head = b""
-        if b"\r\n\r\n" not in head and self._seen.get(conn, 0) < len(head) < MAX_HEAD_BYTES:
+        is_whole = b"\r\n\r\n" in head or head.startswith(TLS_HELLO)
+        if not is_whole and self._seen.get(conn, 0) < len(head) < MAX_HEAD_BYTES:
             self._wait_for_more(conn, sock, len(head))
             return
         if conn in self._waiting:
@@ -189,9 +201,20 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.nr_conns -= 1
         self._refuse(sock, refusal)
 
+    def _refuse_handshake(self, conn: TConn, sock: socket.socket, error: ssl.SSLError) -> None:
+        """This is no TLS, or not one that is wanted here; OpenSSL has told the client."""
+        if conn in self._waiting:
+            self._forget(conn)
+        self.nr_conns -= 1
+        if error.reason == "HTTP_REQUEST":
+            self._refuse(socket.socket(fileno=sock.detach()), WANTS_TLS)
+        else:
+            conn.close()
+
     def _wait_for_more(self, conn: TConn, sock: socket.socket, seen: int) -> None:
         # Be woken for more bytes than those that were already seen, or for the end (SO_RCVLOWAT in socket(7)).
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, seen + 1)
+        if not isinstance(sock, TlsSocket):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, seen + 1)
         self._seen[conn] = seen
         if conn not in self._waiting:
             self._waiting[conn] = time.monotonic() + PATIENCE_SECONDS
@@ -200,6 +223,7 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _hand_over(self, conn: TConn) -> None:
         # The time in the queue for a thread counts too.
         self._serving[conn] = time.monotonic() + PATIENCE_SECONDS
+        conn.data_ready = True  # gunicorn 27 would wait for more to come, and over TLS all has come
         super().enqueue_req(conn)
 
     def _refuse(self, sock: socket.socket, answer: bytes) -> None:
@@ -261,8 +285,14 @@ def is_stuck(sampled: float, deadlines: Iterable[float], now: float) -> bool:
     return now - sampled > STUCK_SECONDS or any(now - deadline > STUCK_SECONDS for deadline in list(deadlines))
 
 
+def _look(sock: socket.socket) -> bytes:
+    return sock.look(MAX_HEAD_BYTES) if isinstance(sock, TlsSocket) else sock.recv(MAX_HEAD_BYTES, socket.MSG_PEEK)
+
+
 def _refusal_of(head: bytes) -> bytes | None:
     """Why this head is not served, or None. An empty one is an end of file, which gunicorn deals with."""
+    if head.startswith(TLS_HELLO):
+        return BAD_REQUEST
     start, end, rest = head.partition(b"\r\n\r\n")
     if not end:
         return HEAD_TOO_LARGE if len(head) == MAX_HEAD_BYTES else None

@@ -70,7 +70,7 @@ class _Connection(asyncio.Protocol):
             self._client.failed(self, Kind.TOO_LARGE, TOO_LARGE)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._client.lost(self)
+        self._client.lost(self, exc)
 
     def on_message_begin(self) -> None:
         """Called by httptools. Behind a whole answer there is nothing that was asked for."""
@@ -111,6 +111,7 @@ class AgentClient:
         self._resolving = False
         self._hear = hear
         self._tls = tls if target.tls else None
+        self._is_outdated = False  # the connection was made with certificates that are no longer ours
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._question = Question.HEALTH
@@ -140,6 +141,14 @@ class AgentClient:
             received = self._connection.received if self._connection else 0
             detail = f"only {received} bytes of an answer" if received else "connected, but no answer"
             self._fail(Kind.TIMEOUT_ANSWER, f"{detail} within the time limit")
+
+    def secure(self, tls: ssl.SSLContext | None) -> None:
+        """Use these certificates from now on. An answer that is under way may still come."""
+        self._tls = tls
+        if self.asking:
+            self._is_outdated = True
+        else:
+            self._disconnect()
 
     def close(self) -> None:
         """End the connection; a question that is open is never answered."""
@@ -189,7 +198,7 @@ class AgentClient:
 
     def complete(self, connection: _Connection, status: int, body: bytes, keep: bool) -> None:
         """An answer came in whole."""
-        if not keep:
+        if not keep or self._is_outdated:
             self._disconnect()
         self._finish(answers.judge(self._question, status, body), body)
 
@@ -202,12 +211,15 @@ class AgentClient:
         if connection is self._connection:
             self._disconnect()
 
-    def lost(self, connection: _Connection) -> None:
+    def lost(self, connection: _Connection, error: Exception | None = None) -> None:
         """The connection ended, from either side."""
         if connection is not self._connection:
             return
         self._connection = None
         if not self.asking:
+            return
+        if isinstance(error, ssl.SSLError):
+            self._fail(*_why_not_connected(error))
             return
         if connection.answered and connection.received == 0:
             # Kept alive, and closed by the agent just as the question was on its way: ask again (RFC 9110, 9.2.2).
@@ -234,6 +246,7 @@ class AgentClient:
         if self._connecting is not None:
             self._connecting.cancel()
             self._connecting, self._resolving = None, False
+        self._is_outdated = False
         connection, self._connection = self._connection, None
         if connection is not None and connection.transport is not None:
             connection.transport.abort()
@@ -243,7 +256,7 @@ def _why_not_connected(error: OSError) -> tuple[Kind, str]:
     """ssl.SSLError and socket.gaierror are OSErrors too."""
     detail = printable(error.strerror or str(error))
     if isinstance(error, ssl.SSLError | ssl.CertificateError):
-        return Kind.TLS, f"TLS: {detail}"
+        return Kind.TLS, f"TLS: {_why_no_tls(error) or detail}"
     if isinstance(error, socket.gaierror):
         return Kind.NAME_NOT_FOUND, f"the name cannot be resolved: {detail}"
     if isinstance(error, ConnectionRefusedError):
@@ -251,3 +264,17 @@ def _why_not_connected(error: OSError) -> tuple[Kind, str]:
     if isinstance(error, TimeoutError):
         return Kind.TIMEOUT_CONNECT, detail
     return Kind.UNREACHABLE, detail
+
+
+def _why_no_tls(error: ssl.SSLError | ssl.CertificateError) -> str | None:
+    """In our words what OpenSSL says in its own, as far as it is one of the usual mistakes."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the agent's certificate is not accepted: {printable(error.verify_message)}"
+    reason = error.reason or ""
+    if reason == "WRONG_VERSION_NUMBER":
+        return "the agent does not speak TLS; is it plain http?"
+    if reason.endswith("CERTIFICATE_REQUIRED"):
+        return "the agent wants a certificate of this machine; set TLS_CERT and TLS_KEY"
+    if "ALERT" in reason and ("UNKNOWN_CA" in reason or "CERTIFICATE" in reason):
+        return "the agent does not accept this machine's certificate; is it signed by the agent's TLS_CA, and valid?"
+    return None

@@ -326,4 +326,4 @@ def _step(settings: Settings) -> int:
 
 
 def _asking(settings: Settings) -> Asking:
-    return Asking(settings.health_path, settings.metrics_path, settings.token, settings.timeout_seconds)
+    return Asking(settings.health_path, settings.metrics_path, settings.token, settings.timeout_seconds, settings.tls)

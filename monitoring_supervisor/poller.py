@@ -30,6 +30,7 @@ class Asking:
     metrics_path: str
     token: str
     timeout_seconds: float
+    tls: ssl.SSLContext | None = None  # None is the system's
 
 
 class _Watch:
@@ -72,7 +73,7 @@ class Poller:
         self._held_up_seconds = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
-        self._tls: ssl.SSLContext | None = None
+        self._tls = asking.tls
         self._questions = 0
         self.polls = 0
         self.missed = 0
@@ -80,9 +81,7 @@ class Poller:
 
     def add(self, target: Target, rhythm: Rhythm) -> None:
         """Begin to ask this agent."""
-        if target.tls and self._tls is None:
-            self._tls = ssl.create_default_context()
-        client = AgentClient(target, self._heard, self._resolver, self._tls)
+        client = AgentClient(target, self._heard, self._resolver, self._context(target))
         watch = _Watch(target, client)
         self._word(watch)
         self._watches[target.name] = watch
@@ -124,10 +123,13 @@ class Poller:
         return True
 
     def change(self, asking: Asking) -> None:
-        """Ask in another way from now on, over the connections that there are."""
+        """Ask in another way from now on, over the connections that there are; those with TLS are made anew."""
         self._asking = asking
+        self._tls = asking.tls
         for watch in self._watches.values():
             self._word(watch)
+            if watch.target.tls:
+                watch.client.secure(self._context(watch.target))
 
     def overdue_seconds(self) -> float:
         """By how much the oldest open question, or else the timer, is past its time; a sign that polling is stuck."""
@@ -144,6 +146,11 @@ class Poller:
             self._timer = None
         for name in list(self._watches):
             self.remove(name)
+
+    def _context(self, target: Target) -> ssl.SSLContext | None:
+        if target.tls and self._tls is None:
+            self._tls = ssl.create_default_context()
+        return self._tls if target.tls else None
 
     def _word(self, watch: _Watch) -> None:
         """Put what this agent is asked into words, as far as they stay the same."""

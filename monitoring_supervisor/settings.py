@@ -1,10 +1,11 @@
 """The settings that the supervisor obeys."""
 
 import os
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitoring_agent.shared import keys
+from monitoring_agent.shared import keys, tls
 from monitoring_agent.shared.address import Address
 from monitoring_supervisor.model import Policy, Retention
 
@@ -29,12 +30,15 @@ class Settings:
     retention: Retention
     control_socket: Path
     token: str
+    tls_files: tls.Files
+    tls: ssl.SSLContext | None  # None is the system's, made when it is needed
     log_level: str
 
 
 def load(named: Path | None) -> Settings:
     """Read the settings file (see keys.load) and the token. Raises BadSettings with every mistake."""
     values = keys.load(named)
+    files = tls.Files(values["TLS_CERT"], values["TLS_KEY"], values["TLS_CA"])
     # systemd names the directory that it made for the unit (StateDirectory= in systemd.exec(5)).
     state_directory = Path(os.environ.get("STATE_DIRECTORY", DEFAULT_STATE_DIRECTORY))
     return Settings(
@@ -57,5 +61,7 @@ def load(named: Path | None) -> Settings:
         ),
         control_socket=values["CONTROL_SOCKET"],
         token=keys.read_tokens(values["TOKEN_FILE"])[0],
+        tls_files=files,
+        tls=tls.asking(files) if files.cert or files.key or files.ca else None,
         log_level=values["LOG_LEVEL"],
     )

@@ -88,6 +88,10 @@ def _file(text: str) -> Path:
     return Path(text)
 
 
+def _file_or_none(text: str) -> Path | None:
+    return _file(text) if text else None
+
+
 def _socket(text: str) -> Path:
     path = _file(text)
     if len(os.fsencode(path)) > MAX_SOCKET_BYTES:
@@ -185,6 +189,26 @@ KEYS = (
         _file,
         "the file with the secret that agents and supervisor share, made on installation; a second line is accepted"
         " too",
+    ),
+    Key(
+        "TLS_CERT",
+        "",
+        _file_or_none,
+        "this machine's certificate, PEM: with it the agent speaks https alone, and the supervisor shows it"
+        " to agents",
+    ),
+    Key(
+        "TLS_KEY",
+        "",
+        _file_or_none,
+        "the key of TLS_CERT, not readable by every user",
+    ),
+    Key(
+        "TLS_CA",
+        "",
+        _file_or_none,
+        "the authority of the fleet, PEM: an agent with TLS_CERT answers only clients with a certificate of"
+        " it, and the supervisor trusts it alone; empty: any client, and what the system trusts",
     ),
     Key("LOG_LEVEL", "info", _level, "debug, info, warning or error"),
 )

@@ -128,7 +128,7 @@ class Probe:
     def _shake_hands(self) -> str | None:
         if not self._target.tls:
             return None
-        context = ssl.create_default_context()
+        context = self._settings.tls or ssl.create_default_context()
         try:
             with (
                 socket.create_connection((self._addresses[0], self._target.port)) as sock,
@@ -203,6 +203,9 @@ class Probe:
         headers = {"Authorization": wire.bearer(self._settings.token), "Accept": "application/json"}
         with requests.Session() as session:
             session.trust_env = False  # the supervisor goes through no proxy either
+            files = self._settings.tls_files
+            session.verify = str(files.ca) if files.ca else True
+            session.cert = (str(files.cert), str(files.key)) if files.cert else None
             try:
                 with session.get(url, headers=headers, allow_redirects=False, stream=True) as response:
                     body = b""

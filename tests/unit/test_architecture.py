@@ -20,6 +20,7 @@ LAYERS = {
     "monitoring_agent.shared.env": 0,
     "monitoring_agent.shared.address": 0,
     "monitoring_agent.shared.keys": 1,
+    "monitoring_agent.shared.tls": 1,
     "monitoring_agent.settings": 2,
     "monitoring_agent.host": 2,
     "monitoring_agent.rates": 2,

@@ -1,0 +1,227 @@
+"""TLS between the daemons, with a private authority as the README makes it."""
+
+import http.client
+import json
+import signal
+import socket
+import ssl
+import subprocess
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import MakeAgent, MakeSupervisor
+from tests.integration.daemons import TOKEN, AgentDaemon, wait_for
+
+CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+
+
+class Authority:
+    """A private authority with its files in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir()
+        self.directory = directory
+        self.ca = directory / "ca.pem"
+        usage = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+        self._openssl("req", "-x509", *CURVE, "-subj", "/CN=fleet", *usage, "-keyout", "ca.key", "-out", "ca.pem")
+
+    def settings(self, name: str, days: int = 30, san: str = "IP:127.0.0.1", ca: bool = True) -> dict[str, str]:
+        """The settings of a machine with a new certificate."""
+        usage = "keyUsage=critical,digitalSignature"
+        extensions = (f"subjectAltName={san}", "basicConstraints=critical,CA:FALSE", usage)
+        options = [part for extension in extensions for part in ("-addext", extension)]
+        self._openssl("req", *CURVE, "-subj", f"/CN={name}", *options, "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        signed = ["-copy_extensions", "copy", "-days", str(days), "-out", f"{name}.pem"]
+        self._openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", *signed)
+        files = {"TLS_CERT": self.directory / f"{name}.pem", "TLS_KEY": self.directory / f"{name}.key"}
+        files["TLS_KEY"].chmod(0o600)
+        return {key: str(path) for key, path in files.items()} | ({"TLS_CA": str(self.ca)} if ca else {})
+
+    def _openssl(self, *arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=self.directory, check=True, capture_output=True)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "authority")
+
+
+def started(agent: AgentDaemon) -> AgentDaemon:
+    agent.start()
+    agent.wait_ready()
+    return agent
+
+
+def client(ca: Path, own: dict[str, str] | None = None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca)
+    if own:
+        context.load_cert_chain(own["TLS_CERT"], own["TLS_KEY"])
+    return context
+
+
+def get(agent: AgentDaemon, context: ssl.SSLContext) -> int:
+    connection = http.client.HTTPSConnection("127.0.0.1", agent.port, timeout=10, context=context)
+    try:
+        connection.request("GET", "/getmetrics", headers={"Authorization": f"Bearer {TOKEN}"})
+        response = connection.getresponse()
+        response.read()
+        return response.status
+    finally:
+        connection.close()
+
+
+def test_a_supervisor_and_an_agent_that_show_each_other_certificates_of_one_authority_work_together(
+    fleet: Authority, make_agent: MakeAgent, make_supervisor: MakeSupervisor
+) -> None:
+    agent = started(make_agent(**fleet.settings("agent")))
+    supervisor = make_supervisor(f"https://{agent.name}", **fleet.settings("supervisor"))
+    supervisor.start()
+    supervisor.wait_ready()
+    supervisor.wait_state(agent.name, "up")
+
+
+def test_an_agent_with_an_authority_serves_nobody_without_a_certificate_of_it(
+    fleet: Authority, make_agent: MakeAgent, tmp_path: Path
+) -> None:
+    agent = started(make_agent(**fleet.settings("agent")))
+    assert get(agent, client(fleet.ca, fleet.settings("friend"))) == 200
+    stranger = Authority(tmp_path / "stranger").settings("stranger")
+    for own in (None, stranger):
+        with pytest.raises(OSError, match="certificate required|unknown ca|reset by peer|EOF|Broken pipe"):
+            get(agent, client(fleet.ca, own))
+
+
+def test_an_agent_without_an_authority_serves_whoever_has_the_token(fleet: Authority, make_agent: MakeAgent) -> None:
+    agent = started(make_agent(**fleet.settings("agent", ca=False)))
+    assert get(agent, client(fleet.ca)) == 200
+
+
+def test_tls_before_version_1_2_is_not_spoken(fleet: Authority, make_agent: MakeAgent) -> None:
+    agent = started(make_agent(**fleet.settings("agent", ca=False)))
+    old = client(fleet.ca)
+    old.set_ciphers("DEFAULT:@SECLEVEL=0")
+    old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError):
+        get(agent, old)
+
+
+def test_clients_that_never_shake_hands_hold_up_nobody_and_are_dropped(fleet: Authority, make_agent: MakeAgent) -> None:
+    agent = started(make_agent(**fleet.settings("agent", ca=False)))
+    silent = [socket.create_connection(("127.0.0.1", agent.port), 30) for _ in range(50)]
+    assert get(agent, client(fleet.ca)) == 200
+    for sock in silent:
+        assert sock.recv(1) == b""
+        sock.close()
+    assert get(agent, client(fleet.ca)) == 200
+
+
+def test_a_head_that_comes_byte_by_byte_over_tls_is_put_together(fleet: Authority, make_agent: MakeAgent) -> None:
+    agent = started(make_agent(**fleet.settings("agent", ca=False)))
+    with (
+        socket.create_connection(("127.0.0.1", agent.port), 10) as plain,
+        client(fleet.ca).wrap_socket(plain, server_hostname="127.0.0.1") as sock,
+    ):
+        for _ in range(2):
+            for byte in b"GET /healthcheck HTTP/1.1\r\nHost: a\r\n\r\n":
+                sock.sendall(bytes([byte]))
+            answer = b""
+            while b"}" not in answer:
+                answer += sock.recv(4096)
+            assert answer.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_who_is_not_on_the_allow_list_is_refused_before_the_handshake(fleet: Authority, make_agent: MakeAgent) -> None:
+    agent = started(make_agent(**fleet.settings("agent"), AGENT_ALLOW="127.0.0.2/32"))
+    with socket.create_connection(("127.0.0.1", agent.port), 10) as sock:
+        assert sock.recv(4096).startswith(b"HTTP/1.1 403 Forbidden")
+
+
+def test_who_speaks_plain_http_to_an_agent_with_tls_is_told(fleet: Authority, make_agent: MakeAgent) -> None:
+    agent = started(make_agent(**fleet.settings("agent")))
+    status, _, body = agent.get("/healthcheck")
+    assert (status, "speaks https" in json.loads(body)["error"]) == (400, True)
+
+
+def test_a_reload_takes_new_certificates_and_a_new_authority_on_both_sides_without_a_failed_check(
+    fleet: Authority, make_agent: MakeAgent, make_supervisor: MakeSupervisor, tmp_path: Path
+) -> None:
+    agent = started(make_agent(**fleet.settings("agent")))
+    supervisor = make_supervisor(f"https://{agent.name}", **fleet.settings("supervisor"), REQUEST_TIMEOUT="5")
+    supervisor.start()
+    supervisor.wait_ready()
+    since = supervisor.wait_state(agent.name, "up")["since"]
+    worker, later = agent.worker_pid(), Authority(tmp_path / "later")
+    both = tmp_path / "both.pem"
+    both.write_bytes(fleet.ca.read_bytes() + later.ca.read_bytes())
+    for daemon in (agent, supervisor):  # first both trust both, then each shows the new one
+        daemon.configure(TLS_CA=str(both))
+        daemon.signal(signal.SIGHUP)
+        wait_for(partial(daemon.said, "settings reloaded"))
+        daemon.lines.clear()
+    for daemon, name in ((agent, "agent"), (supervisor, "supervisor")):
+        daemon.configure(**later.settings(name) | {"TLS_CA": str(both)})
+        daemon.signal(signal.SIGHUP)
+        wait_for(partial(daemon.said, "settings reloaded"))
+    wait_for(lambda: get(agent, client(later.ca, later.settings("friend"))) == 200)
+    time.sleep(1)
+    assert supervisor.agent(agent.name)["state"] == "up"
+    assert supervisor.agent(agent.name)["since"] == since
+    assert agent.worker_pid() == worker
+    assert not supervisor.said("TLS")
+
+
+@pytest.mark.parametrize(
+    ("agents", "supervisors", "words"),
+    [
+        ({"san": "IP:127.0.0.9"}, {}, "IP address mismatch"),
+        ({"days": 0}, {}, "certificate has expired"),
+        ({}, {"TLS_CERT": "", "TLS_KEY": ""}, "the agent wants a certificate of this machine"),
+        ({}, {"TLS_CA": ""}, "self-signed certificate in certificate chain"),
+    ],
+)
+def test_the_supervisor_says_in_words_what_is_wrong_with_tls(
+    fleet: Authority,
+    make_agent: MakeAgent,
+    make_supervisor: MakeSupervisor,
+    agents: dict[str, object],
+    supervisors: dict[str, str],
+    words: str,
+) -> None:
+    agent = started(make_agent(**fleet.settings("agent", **agents)))  # type: ignore[arg-type]
+    supervisor = make_supervisor(f"https://{agent.name}", **fleet.settings("supervisor") | supervisors)
+    supervisor.start()
+    supervisor.wait_ready()
+    wait_for(lambda: words in json.dumps(supervisor.document()["agents"]), 20)
+
+
+def test_the_supervisor_says_when_an_agent_on_the_whitelist_with_https_speaks_plain_http(
+    fleet: Authority, make_agent: MakeAgent, make_supervisor: MakeSupervisor
+) -> None:
+    agent = started(make_agent())
+    supervisor = make_supervisor(f"https://{agent.name}", **fleet.settings("supervisor"))
+    supervisor.start()
+    supervisor.wait_ready()
+    wait_for(lambda: "does not speak TLS" in json.dumps(supervisor.document()["agents"]), 20)
+
+
+def test_each_mistake_in_the_files_is_one_line_with_its_setting_and_status_78(
+    fleet: Authority, make_agent: MakeAgent
+) -> None:
+    good, other = fleet.settings("agent"), fleet.settings("other")
+    for wrong, words in (
+        ({"TLS_KEY": ""}, "TLS_CERT and TLS_KEY belong together"),
+        ({"TLS_KEY": other["TLS_KEY"]}, "agent.pem"),
+        ({"TLS_CA": good["TLS_KEY"]}, "holds no certificate in PEM form"),
+        ({"TLS_CERT": "/nowhere.pem"}, "TLS_CERT: /nowhere.pem cannot be read: No such file"),
+    ):
+        agent = make_agent(**good | wrong)
+        assert agent.start().wait() == 78
+        wait_for(partial(agent.said, words))
+        assert len(agent.lines) == 1, agent.lines
+    Path(good["TLS_KEY"]).chmod(0o644)
+    agent = make_agent(**good)
+    assert agent.start().wait() == 78
+    wait_for(lambda: agent.said("is open to every user of this machine (mode 0644)"))
