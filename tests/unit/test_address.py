@@ -23,6 +23,7 @@ BAD = {
     "10.0.0": "neither an IP address nor a host name",
     "-web": "neither an IP address nor a host name",
     "we b": "neither an IP address nor a host name",
+    "web\n": "neither an IP address nor a host name",
     "web:": "a port is a number from 1 to 65535",
     "web:0": "a port is a number from 1 to 65535",
     "web:٣": "a port is a number from 1 to 65535",
