@@ -52,8 +52,6 @@ def main() -> int:
     except OSError as error:
         log.error("METRICS_FILE: %s cannot be used: %s", settings.metrics_file, error.strerror)
         return EX_CANTCREAT
-
-
     _raise_descriptor_limit(len(watched))
 
     async def supervise() -> None:

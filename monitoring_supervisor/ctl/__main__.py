@@ -13,7 +13,7 @@ from monitoring_supervisor.ctl import asking, places
 
 # Each is the object `command` of a module of the same name, with `_` for `-`. One that needs heavy libraries costs
 # the others nothing.
-COMMANDS = ("status", "agents", "show", "top", "history", "export", "probe", "check-config", "reload")
+COMMANDS = ("status", "agents", "show", "top", "history", "export", "probe", "enroll", "check-config", "reload")
 
 
 class Commands(click.Group):
@@ -28,7 +28,6 @@ class Commands(click.Group):
         module: Any = importlib.import_module(f"monitoring_supervisor.ctl.{cmd_name.replace('-', '_')}")
         found: click.Command = module.command
         return found
-
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

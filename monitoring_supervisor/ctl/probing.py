@@ -134,7 +134,8 @@ class Probe:
                 socket.create_connection((self._addresses[0], self._target.port)) as sock,
                 context.wrap_socket(sock, server_hostname=self._target.host) as secured,
             ):
-                return f"{secured.version()}, the certificate is valid for {self._target.host}"
+                until = time.strftime("%Y-%m-%d", time.localtime(_valid_until(secured)))
+                return f"{secured.version()}, the certificate is valid for {self._target.host} until {until}"
         except ssl.SSLCertVerificationError as error:
             raise Failed(
                 f"the certificate is not accepted: {error.verify_message}",
@@ -218,6 +219,11 @@ class Probe:
             except requests.RequestException as error:
                 reason = printable(str(error), MAX_LETTERS)
                 raise Failed(f"no HTTP answer: {reason}", self._remedy(0)) from None
+
+
+def _valid_until(secured: ssl.SSLSocket) -> float:
+    """In Unix seconds."""
+    return ssl.cert_time_to_seconds(str((secured.getpeercert() or {})["notAfter"]))
 
 
 @contextmanager

@@ -102,6 +102,7 @@ def test_a_watching_machine_lives_through_every_version_and_nothing_is_left_afte
     assert "as it was before" not in bare.run(f"cat {SETTINGS}")
 
     watch(bare)
+    bare.run("monitoringctl enroll --here")
     pids = runs(bare, {})
     before_upgrades = kept(bare)
 
@@ -130,6 +131,7 @@ def test_a_watching_machine_lives_through_every_version_and_nothing_is_left_afte
     assert [bare.attempt(f"test -d /proc/{pid}").returncode for pid in pids.values()] == [1, 1]
     assert bare.attempt("command -v monitoring-agent monitoring-supervisor monitoringctl").stdout == ""
     bare.run(f"ls {SETTINGS} /etc/monitoring/token {STATE} /var/lib/monitoring/history.db")
+    bare.run("ls /etc/monitoring/ca/ca.key /etc/monitoring/tls/key.pem")
 
     # Installed again: as it was, since the supervisor was enabled and nobody disabled it.
     bare.run(f"apt install -y {CURRENT}")

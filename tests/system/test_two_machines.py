@@ -30,7 +30,8 @@ def readme_commands() -> str:
     """What the README says to type on the supervisor's machine."""
     section = (CHECKOUT / "README.md").read_text(encoding="utf-8").partition("### Watch a second machine")[2]
     blocks = re.findall(r"```sh\n(.*?)```", section.partition("\n## ")[0], re.S)
-    assert "ssh root@$AGENT" in blocks[0]
+    assert len(blocks) == 2
+    assert "enroll $AGENT | ssh root@$AGENT" in blocks[1]
     return "set -eu\n" + "\n".join(blocks)
 
 
@@ -73,16 +74,38 @@ def test_the_second_machine_is_watched_after_the_commands_of_the_readme(pair: Pa
     )
 
 
-def test_nobody_but_the_supervisor_with_its_token_gets_anything_from_it(pair: Pair) -> None:
+def asked(pair: Pair, options: str = "") -> str:
+    """The status that the second machine's agent answers to its own certificate's authority; 000 without an answer."""
+    curl = "curl -s --cacert /etc/monitoring/tls/ca.pem -o /dev/null -w '%{http_code}' --max-time 5"
+    return pair.watching.attempt(f"{curl} {options} https://{AGENT}:5000/getmetrics").stdout
+
+
+def test_nobody_but_the_supervisor_with_its_certificate_and_its_token_gets_anything_from_it(pair: Pair) -> None:
     second(pair, "up", 20)
-    scheme = "https -k" if "https://" in readme_commands() else "http"
-    ask = f"curl -s {scheme.partition(' ')[2]} -o /dev/null -w '%{{http_code}}' --max-time 5"
-    url = f"{scheme.partition(' ')[0]}://{AGENT}:5000/getmetrics"
-    assert pair.watching.attempt(f"{ask} {url}").stdout == "401"
+    certificate = "--cert /etc/monitoring/tls/cert.pem --key /etc/monitoring/tls/key.pem"
+    token = "-H \"Authorization: Bearer $(cat /etc/monitoring/token)\""
+    assert asked(pair, f"{certificate} {token}") == "200"
+    assert asked(pair, certificate) == "401"
+    assert asked(pair, token) == "000", "without a certificate there is no handshake"
     pair.watching.run("ip address add 10.0.0.3/24 dev host0")
-    stranger = pair.watching.attempt(f"{ask} --interface 10.0.0.3 -H 'Authorization: Bearer nothing' {url}").stdout
-    assert stranger in {"403", "000"}
+    assert asked(pair, f"--interface 10.0.0.3 {certificate} {token}") in {"403", "000"}
     pair.watching.run("ip address del 10.0.0.3/24 dev host0")
+
+
+def test_with_what_a_thief_finds_on_the_second_machine_no_other_can_be_asked(pair: Pair) -> None:
+    second(pair, "up", 20)
+    token = "-H \"Authorization: Bearer $(cat /etc/monitoring/token)\""
+    files = "--cacert /etc/monitoring/tls/ca.pem --cert /etc/monitoring/tls/cert.pem --key /etc/monitoring/tls/key.pem"
+    curl = f"curl -s {files} -o /dev/null -w '%{{http_code}}' --max-time 5 {token}"
+    assert pair.watched.attempt(f"{curl} https://{AGENT}:5000/getmetrics").stdout == "000"
+    assert pair.watched.attempt("ls /etc/monitoring/ca").returncode != 0
+
+
+def test_probe_goes_through_every_step_and_tells_until_when_the_certificate_is_good(pair: Pair) -> None:
+    second(pair, "up", 20)
+    told = pair.watching.run(f"monitoringctl probe {AGENT}")
+    assert re.search(rf"ok +TLS +TLSv1\.3, the certificate is valid for {AGENT} until \d{{4}}-\d\d-\d\d", told)
+    assert "FAILED" not in told
 
 
 def test_a_cut_cable_is_told_with_the_reason_and_after_it_is_joined_no_second_is_missing(pair: Pair) -> None:

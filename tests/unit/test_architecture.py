@@ -75,6 +75,7 @@ LAYERS = {
     "monitoring_supervisor.ctl.units": 5,
     "monitoring_supervisor.ctl.asking": 7,
     "monitoring_supervisor.ctl.names": 8,
+    "monitoring_supervisor.ctl.authority": 2,
     "monitoring_supervisor.ctl.curve": 2,
     "monitoring_supervisor.ctl.times": 2,
     "monitoring_supervisor.ctl.past": 8,
