@@ -1,0 +1,72 @@
+"""What this code never does, so that whole kinds of flaws have no place to be. The README's section on security."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_architecture import ROOT, code, modules
+
+# What makes objects, or runs code, out of bytes that somebody else may have written.
+UNSAFE = {"pickle", "cPickle", "marshal", "shelve", "dill", "yaml", "xmlrpc", "xml", "plistlib", "code", "imp", "runpy"}
+RUNS_TEXT = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "subprocess.getoutput"}
+ASKS_OTHERS = {"requests", "urllib", "http", "httplib", "httptools", "aiohttp", "ftplib", "smtplib", "xmlrpc"}
+
+
+def imports(module: str) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(code(module)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def calls(module: str) -> list[ast.Call]:
+    return [node for node in ast.walk(code(module)) if isinstance(node, ast.Call)]
+
+
+@pytest.mark.parametrize("module", modules())
+def test_nothing_that_was_sent_becomes_an_object_or_code(module: str) -> None:
+    assert not imports(module) & UNSAFE
+    assert not [one.lineno for one in calls(module) if ast.unparse(one.func) in RUNS_TEXT]
+
+
+@pytest.mark.parametrize("module", modules())
+def test_commands_are_run_without_a_shell_and_their_program_is_no_variable(module: str) -> None:
+    for call in calls(module):
+        assert not [one for one in call.keywords if one.arg == "shell"]
+        if ast.unparse(call.func) == "commands.output":
+            assert isinstance(call.args[0], ast.Constant)
+        if ast.unparse(call.func) in {"subprocess.run", "subprocess.Popen"}:
+            assert isinstance(call.args[0], ast.List | ast.Name), f"a text would be taken apart: {ast.unparse(call)}"
+
+
+@pytest.mark.parametrize("module", [one for one in modules() if one.startswith("monitoring_supervisor.store")])
+def test_every_statement_of_sql_is_without_what_somebody_sent(module: str) -> None:
+    for call in calls(module):
+        if isinstance(call.func, ast.Attribute) and call.func.attr.startswith("execute"):
+            put_in = [ast.unparse(one.value) for one in ast.walk(call.args[0]) if isinstance(one, ast.FormattedValue)]
+            assert all(name == "table" or name.isupper() for name in put_in), put_in
+            assert isinstance(call.args[0], ast.Constant | ast.JoinedStr | ast.Name)
+
+
+@pytest.mark.parametrize("module", [one for one in modules() if one.startswith("monitoring_agent")])
+def test_the_agent_asks_nobody_over_the_network(module: str) -> None:
+    assert not imports(module) & ASKS_OTHERS
+    assert not [one.lineno for one in calls(module) if ast.unparse(one.func).endswith("create_connection")]
+
+
+def test_every_test_that_the_readme_s_section_on_security_names_is_there() -> None:
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Security\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`(test_\w+)`", section))
+    assert len(named) > 10
+    there = {
+        node.name
+        for path in Path(ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert named <= there, named - there
