@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.bench import agent, environment, faults, history, profile, sizes, supervisor
+from tests.bench import agent, environment, faults, history, profile, sizes, supervisor, tls
 from tests.bench.children import INTERRUPTS, CannotMeasure, interrupt
 from tests.bench.options import Options
 from tests.fleet.process import FleetFailed
@@ -21,6 +21,7 @@ PARTS = {
     "history": history,
     "agent": agent,
     "faults": faults,
+    "tls": tls,
 }
 
 

@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,9 +34,11 @@ def wait_until(child: Child, what: str, came: Callable[[], bool], seconds: float
         time.sleep(0.1)
 
 
-def answers(port: int, path: str) -> bool:
+def answers(port: int, path: str, tls: ssl.SSLContext | None = None) -> bool:
     """Whether a server at this port of 127.0.0.1 says 200 there."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
+    if tls:
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=ANSWER_SECONDS, context=tls)
     try:
         connection.request("GET", path)
         return connection.getresponse().status == 200
@@ -62,9 +65,11 @@ class Question:
 class Inquirer:
     """Asks one question again and again, over one connection, and takes the time of each answer."""
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: Question, tls: ssl.SSLContext | None = None) -> None:
         self._request = question.request()
         self._socket = socket.create_connection(("127.0.0.1", question.port), ANSWER_SECONDS)
+        if tls:
+            self._socket = tls.wrap_socket(self._socket, server_hostname="127.0.0.1")
         self._parser = httptools.HttpResponseParser(self)
         self._done = False
         self._what = f"127.0.0.1:{question.port}{question.path}"

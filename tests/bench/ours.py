@@ -36,13 +36,13 @@ def _environ(state_directory: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def supervisor(directory: Path, names: list[str]) -> Iterator[Child]:
-    """The supervisor, watching these agents; it saves in `directory`."""
+def supervisor(directory: Path, names: list[str], **values: str) -> Iterator[Child]:
+    """The supervisor with these settings, watching these agents; it saves in `directory`."""
     whitelist = directory / "agents"
     whitelist.write_text("".join(f"{name}\n" for name in names))
     control_socket = str(directory / "supervisor.sock")
     settings, _ = _settings(
-        directory, WHITELIST_AGENT="", WHITELIST_FILE=str(whitelist), CONTROL_SOCKET=control_socket
+        directory, WHITELIST_AGENT="", WHITELIST_FILE=str(whitelist), CONTROL_SOCKET=control_socket, **values
     )
     command = [sys.executable, "-m", "monitoring_supervisor", "--config", str(settings)]
     with running(SUPERVISOR, command, directory, _environ(directory)) as child:
@@ -59,9 +59,9 @@ def snapshot(directory: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def agent(directory: Path, port: int) -> Iterator[tuple[Child, str]]:
-    """The agent, listening at this port of 127.0.0.1; with its token."""
-    settings, token = _settings(directory, AGENT_LISTEN=f"127.0.0.1:{port}")
+def agent(directory: Path, port: int, **values: str) -> Iterator[tuple[Child, str]]:
+    """The agent with these settings, listening at this port of 127.0.0.1; with its token."""
+    settings, token = _settings(directory, AGENT_LISTEN=f"127.0.0.1:{port}", **values)
     command = [sys.executable, "-m", "monitoring_agent.server", "--config", str(settings)]
     with running(AGENT, command, directory, _environ(directory)) as child:
         yield child, token

@@ -61,7 +61,7 @@ def measure(options: Options, directory: Path) -> dict[str, Any]:
             for side in sides if number % 2 == 0 else reversed(sides):
                 place = directory / f"{side.name}-{number}"
                 place.mkdir()
-                rounds[side.name].append(_round(side, fleet, options, place))
+                rounds[side.name].append(run(side, fleet, options, place))
         content = {key: value for key, value in fleet.introduction.items() if key != "agents"}
     return {
         "agents": options.agents,
@@ -78,7 +78,8 @@ def measure(options: Options, directory: Path) -> dict[str, Any]:
     }
 
 
-def _round(side: Side, fleet: Fleet, options: Options, place: Path) -> Round:
+def run(side: Side, fleet: Fleet, options: Options, place: Path) -> Round:
+    """One round of one side: a new process in a new directory. Raises CannotMeasure, FleetFailed."""
     fleet.forget()
     with side.run(place, fleet.names) as child:
         wait_until(child, "a first poll of every agent", lambda: _all_asked(fleet, side.path), 60.0)

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -20,6 +21,7 @@ def main() -> int:
     parser.add_argument("--network", default=Plan.network, help="addresses to use, within 127.0.0.0/8 (%(default)s)")
     parser.add_argument("--port", type=int, default=5000, help="0 finds a free one (%(default)s)")
     parser.add_argument("--needs-token", action="store_true", help="refuse to tell metrics without a token, any token")
+    parser.add_argument("--tls", type=Path, metavar="DIR", help="speak https with DIR/cert.pem, key.pem and ca.pem")
     for behaviour in (Behaviour.DEAD, Behaviour.SILENT, Behaviour.DRIPPING):
         parser.add_argument(
             f"--{behaviour}", type=int, nargs="+", action="extend", default=[], metavar="NUMBER", help="which are so"
@@ -34,7 +36,7 @@ def main() -> int:
         for number in getattr(options, behaviour)
     )
     try:
-        plan = Plan(options.agents, options.network, options.port, behaviours, options.needs_token)
+        plan = Plan(options.agents, options.network, options.port, behaviours, options.needs_token, options.tls)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             statement = runner.run(_serve(plan, controlled=options.controlled))
     except CannotStart as error:

@@ -22,7 +22,8 @@ class FleetFailed(Exception):
 class Fleet:
     """A process of simulated agents, started by `with` and ended with it.
 
-    `names` are the agents as a whitelist names them, in order; a behaviour is for the agent of that number.
+    `names` are the agents as a whitelist names them, in order; a behaviour is for the agent of that number; `tls` is as
+    in Plan.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Fleet:
         network: str = "127.1.0.0/16",
         port: int = 0,
         needs_token: bool = False,
+        tls: Path | None = None,
     ) -> None:
         self._arguments = ["--agents", str(agents), "--network", network, "--port", str(port)]
         for number, behaviour in (behaviours or {}).items():
@@ -40,6 +42,8 @@ class Fleet:
                 self._arguments += [f"--{behaviour}", str(number)]
         if needs_token:
             self._arguments.append("--needs-token")
+        if tls:
+            self._arguments += ["--tls", str(tls)]
         self.introduction: dict[str, Any] = {}
 
     @property

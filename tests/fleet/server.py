@@ -8,9 +8,11 @@ import json
 import resource
 import signal
 import socket
+import ssl
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.fleet.agents import Behaviour, Connection, SimulatedAgent
@@ -28,13 +30,17 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """The fleet that is wanted. Port 0 finds one that is free at every address."""
+    """The fleet that is wanted. Port 0 finds one that is free at every address.
+
+    `tls` is a directory with cert.pem, key.pem and ca.pem: with it all speak https to who has a certificate of the CA.
+    """
 
     agents: int
     network: str = "127.1.0.0/16"
     port: int = 0
     behaviours: tuple[tuple[int, Behaviour], ...] = ()
     needs_token: bool = False
+    tls: Path | None = None
 
 
 def hosts(plan: Plan) -> list[str]:
@@ -52,6 +58,7 @@ class FleetServer:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self._tls = _tls(plan.tls) if plan.tls else None
         self.agents: list[SimulatedAgent] = []
         self.content: Content | None = None
         self.stop = asyncio.Event()
@@ -96,7 +103,11 @@ class FleetServer:
             loop = asyncio.get_running_loop()
             try:
                 agent.server = await loop.create_server(
-                    lambda: Connection(agent, self._plan.needs_token), agent.host, agent.port, backlog=BACKLOG
+                    lambda: Connection(agent, self._plan.needs_token),
+                    agent.host,
+                    agent.port,
+                    backlog=BACKLOG,
+                    ssl=self._tls,
                 )
             except OSError as error:
                 raise CannotStart(f"{agent.name} cannot be listened at: {error.strerror}") from None
@@ -168,6 +179,13 @@ class FleetServer:
     def _say(self, document: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps(document, separators=(",", ":")) + "\n")
         sys.stdout.flush()
+
+
+def _tls(directory: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=directory / "ca.pem")
+    context.load_cert_chain(directory / "cert.pem", directory / "key.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
 
 
 def _allow_descriptors(needed: int) -> None:
