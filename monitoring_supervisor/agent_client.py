@@ -116,6 +116,7 @@ class AgentClient:
         self._connecting: asyncio.Task[None] | None = None
         self._question = Question.HEALTH
         self._request = b""
+        self.certificate_ends_at: float | None = None  # of the last one that the agent showed, in Unix seconds
         self.asking = False
         self.tickets = 0  # counts the questions, so that a deadline knows its own
 
@@ -194,6 +195,8 @@ class AgentClient:
             return
         self._connecting = None
         self._connection = connection
+        certificate = connection.transport.get_extra_info("peercert") if self._tls else None
+        self.certificate_ends_at = ssl.cert_time_to_seconds(certificate["notAfter"]) if certificate else None
         connection.transport.write(self._request)
 
     def complete(self, connection: _Connection, status: int, body: bytes, keep: bool) -> None:

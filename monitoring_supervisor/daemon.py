@@ -15,6 +15,7 @@ from monitoring_agent.shared.env import BadSettings
 from monitoring_agent.shared.systemd import Notifier
 from monitoring_supervisor import settings as supervisor_settings
 from monitoring_supervisor import targets, words
+from monitoring_supervisor.certificates import Certificates
 from monitoring_supervisor.control import Control
 from monitoring_supervisor.fleet import Agent, Fleet
 from monitoring_supervisor.machines import Machines
@@ -36,6 +37,7 @@ WANT_SECONDS = 10.0
 # So long after an outage of all, and three health checks, an agent that is still down is down by itself.
 STAYS_AWAY_SECONDS = 5.0
 LAST_WRITE_SECONDS = 1.5
+CERTIFICATES_SECONDS = 60.0
 # Beyond these, polling or writing is stuck, and systemd is not told that all is well.
 POLLING_STUCK_SECONDS = 5.0
 WRITER_STUCK_SECONDS = 30.0
@@ -58,6 +60,8 @@ class Supervisor:
         self._fleet = Fleet(settings.policy, known)
         self._machines = Machines()
         self._outage = Outage()
+        self._certificates = Certificates()
+        self._certificates_due = 0.0  # since the start
         self._started_at = time.time()
         self._poller = Poller(_asking(settings), self._query, self._hear)
         self._pace = Pace(snapshot.Writer(settings.metrics_file))
@@ -112,6 +116,7 @@ class Supervisor:
             self._pace.save(self._render, min(self._settings.metrics_seconds, self._settings.health_seconds))
         for line in self._outage.stayed_away(time.time(), STAYS_AWAY_SECONDS + 3 * self._settings.health_seconds):
             log.warning("%s", line)
+        self._look_at_certificates(age_seconds)
         if self._history:
             self._history.beat(time.time())
             for name, query in self._history.questions():
@@ -119,6 +124,14 @@ class Supervisor:
                     self._history.gaps.forget(name)
         if self._poller.overdue_seconds() < POLLING_STUCK_SECONDS and self._writing_seconds() < WRITER_STUCK_SECONDS:
             self._notifier.alive()
+
+    def _look_at_certificates(self, age_seconds: float) -> None:
+        if not self._ready or age_seconds < self._certificates_due:
+            return
+        self._certificates_due = age_seconds + CERTIFICATES_SECONDS
+        line = self._certificates.look(self._poller.certificates(), time.time())
+        if line:
+            log.warning("%s", line)
 
     def _writing_seconds(self) -> float:
         """For how long a thread has been writing the same thing."""
@@ -326,4 +339,11 @@ def _step(settings: Settings) -> int:
 
 
 def _asking(settings: Settings) -> Asking:
-    return Asking(settings.health_path, settings.metrics_path, settings.token, settings.timeout_seconds, settings.tls)
+    return Asking(
+        settings.health_path,
+        settings.metrics_path,
+        settings.token,
+        settings.timeout_seconds,
+        settings.tls,
+        settings.tls_fingerprint,
+    )

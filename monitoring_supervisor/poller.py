@@ -31,6 +31,7 @@ class Asking:
     token: str
     timeout_seconds: float
     tls: ssl.SSLContext | None = None  # None is the system's
+    tls_fingerprint: tuple[object, ...] = ()
 
 
 class _Watch:
@@ -123,12 +124,14 @@ class Poller:
         return True
 
     def change(self, asking: Asking) -> None:
-        """Ask in another way from now on, over the connections that there are; those with TLS are made anew."""
+        """Ask in another way from now on, over the connections that there are; other certificates want new ones."""
+        is_secured_anew = asking.tls_fingerprint != self._asking.tls_fingerprint
         self._asking = asking
-        self._tls = asking.tls
+        if is_secured_anew:
+            self._tls = asking.tls
         for watch in self._watches.values():
             self._word(watch)
-            if watch.target.tls:
+            if watch.target.tls and is_secured_anew:
                 watch.client.secure(self._context(watch.target))
 
     def overdue_seconds(self) -> float:
@@ -138,6 +141,11 @@ class Poller:
         if self._watches and self._timer is None:
             return float("inf")
         return max(0.0, now - oldest, now - self._timer_due if self._timer else 0.0)
+
+    def certificates(self) -> dict[str, float]:
+        """When the certificates that agents show end, in Unix seconds, by the agents' names."""
+        ends = ((name, watch.client.certificate_ends_at) for name, watch in self._watches.items())
+        return {name: ends_at for name, ends_at in ends if ends_at is not None}
 
     def close(self) -> None:
         """Ask nothing more, and end all connections."""

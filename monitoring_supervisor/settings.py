@@ -32,6 +32,7 @@ class Settings:
     token: str
     tls_files: tls.Files
     tls: ssl.SSLContext | None  # None is the system's, made when it is needed
+    tls_fingerprint: tuple[object, ...]
     log_level: str
 
 
@@ -39,6 +40,7 @@ def load(named: Path | None) -> Settings:
     """Read the settings file (see keys.load) and the token. Raises BadSettings with every mistake."""
     values = keys.load(named)
     files = tls.Files(values["TLS_CERT"], values["TLS_KEY"], values["TLS_CA"])
+    fingerprint = tls.fingerprint(files)  # before they are read: a change meanwhile is seen by the next reload
     # systemd names the directory that it made for the unit (StateDirectory= in systemd.exec(5)).
     state_directory = Path(os.environ.get("STATE_DIRECTORY", DEFAULT_STATE_DIRECTORY))
     return Settings(
@@ -63,5 +65,6 @@ def load(named: Path | None) -> Settings:
         token=keys.read_tokens(values["TOKEN_FILE"])[0],
         tls_files=files,
         tls=tls.asking(files) if files.cert or files.key or files.ca else None,
+        tls_fingerprint=fingerprint,
         log_level=values["LOG_LEVEL"],
     )

@@ -1,5 +1,6 @@
 """TLS of both daemons: contexts made from the files that the settings name, with every mistake in words."""
 
+import os
 import ssl
 import stat
 from dataclasses import dataclass
@@ -15,6 +16,19 @@ class Files:
     cert: Path | None
     key: Path | None
     ca: Path | None
+
+
+def fingerprint(files: Files) -> tuple[object, ...]:
+    """Changes when another file is named, or one of them is written anew."""
+    return tuple((path, _stamp(path)) for path in (files.cert, files.key, files.ca))
+
+
+def _stamp(path: Path | None) -> tuple[int, ...] | None:
+    try:
+        status = os.stat(path) if path else None
+    except OSError:
+        return None
+    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns) if status else None
 
 
 def serving(files: Files) -> ssl.SSLContext | None:

@@ -173,6 +173,40 @@ def test_a_reload_takes_new_certificates_and_a_new_authority_on_both_sides_witho
     assert not supervisor.said("TLS")
 
 
+def test_a_reload_without_new_certificates_makes_no_connection_anew(
+    fleet: Authority, make_agent: MakeAgent, make_supervisor: MakeSupervisor
+) -> None:
+    agent = started(make_agent(**fleet.settings("agent")))
+    supervisor = make_supervisor(f"https://{agent.name}", **fleet.settings("supervisor"))
+    supervisor.start()
+    supervisor.wait_state(agent.name, "up")
+
+    def connections() -> set[str]:
+        """By their own ports."""
+        lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+        fields = [line.split() for line in lines]
+        return {own for _, own, other, state, *_ in fields if other.endswith(f":{agent.port:04X}") and state == "01"}
+
+    before = connections()
+    assert len(before) == 1
+    supervisor.configure(INTERVAL_HEALTH_CHECK="0.4")
+    supervisor.signal(signal.SIGHUP)
+    wait_for(lambda: supervisor.said("settings reloaded"))
+    polls = supervisor.document()["supervisor"]["polls_total"]
+    wait_for(lambda: supervisor.document()["supervisor"]["polls_total"] > polls + 5)
+    assert connections() == before
+
+
+def test_a_certificate_that_ends_soon_is_told_in_time(
+    fleet: Authority, make_agent: MakeAgent, make_supervisor: MakeSupervisor
+) -> None:
+    agent = started(make_agent(**fleet.settings("agent", days=6)))
+    supervisor = make_supervisor(f"https://{agent.name}", **fleet.settings("supervisor"))
+    supervisor.start()
+    wait_for(lambda: supervisor.said(f"the certificate of {agent.name} ends on "))
+    assert supervisor.agent(agent.name)["state"] == "up"
+
+
 @pytest.mark.parametrize(
     ("agents", "supervisors", "words"),
     [

@@ -50,6 +50,7 @@ LAYERS = {
     "monitoring_supervisor.vitals": 3,
     "monitoring_supervisor.words": 4,
     "monitoring_supervisor.machines": 3,
+    "monitoring_supervisor.certificates": 3,
     "monitoring_supervisor.outage": 3,
     "monitoring_supervisor.resolver": 3,
     "monitoring_supervisor.answers": 3,
