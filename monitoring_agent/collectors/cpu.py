@@ -6,6 +6,7 @@ One read of /proc/stat (proc(5)) gives what psutil would read the same file four
 import os
 from typing import Any
 
+from monitoring_agent.container import container_of
 from monitoring_agent.host import Host
 from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample, with_rates, with_shares
@@ -15,6 +16,8 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 # The columns in their order. Guest time is already part of user and nice, so it has no share of its own.
 MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 GUESTS = ("guest", "guest_nice")
+
+_TIMES = frozenset(f"{mode}_seconds_total" for mode in (*MODES, *GUESTS))
 
 _COUNTS = {
     "ctxt": "context_switches_total",
@@ -62,6 +65,9 @@ METRICS = (
     ),
     Metric("busy_percent", "time of all processors neither idle nor waiting for a disk", "/proc/stat"),
     Metric("cores.*.busy_percent", "time of a processor neither idle nor waiting for a disk", "/proc/stat"),
+    Metric("limit_cores", "processors' time that a container may use; busy_percent is its own share of it", "cpu.max"),
+    Metric("used_seconds_total", "time of all processors that a container used", "cpu.stat"),
+    Metric("throttled_seconds_total", "time for which a container was held back by its limit", "cpu.stat"),
     Metric("context_switches_total", "switches from one task to another", "/proc/stat", "node_context_switches_total"),
     Metric("forks_total", "processes and threads started", "/proc/stat", "node_forks_total"),
     Metric("interrupts_total", "interrupts served", "/proc/stat", "node_intr_total"),
@@ -72,8 +78,18 @@ METRICS = (
 
 
 def collect(host: Host) -> Sample:
-    """`{modes…, cores: {"0": {modes…}}, context_switches_total, interrupts_total, …}`; times in seconds."""
-    return parse(host.read("/proc/stat"))
+    """`{modes…, cores: {"0": {modes…}}, context_switches_total, interrupts_total, …}`; times in seconds.
+
+    In a container, of which these may be the host's, also `{limit_cores, used_seconds_total, throttled_seconds_total}`.
+    """
+    sample = parse(host.read("/proc/stat"))
+    container = container_of(host)
+    if container:
+        sample |= {f"{name}_seconds_total": seconds for name, seconds in container.cpu_seconds().items()}
+        cores = container.cores()
+        if cores is not None:
+            sample["limit_cores"] = cores
+    return sample
 
 
 def parse(text: str) -> Sample:
@@ -112,14 +128,22 @@ def _times(columns: str) -> Sample:
 
 def derive(previous: Sample, current: Sample, seconds: float) -> Sample:
     """The shares of time by mode and `busy_percent`, of the machine and of each processor, and the other rates."""
-    times = {key: value for key, value in current.items() if key.endswith("_seconds_total")}
+    times = {key: value for key, value in current.items() if key in _TIMES}
     others = {key: value for key, value in current.items() if key not in times and key != "cores"}
     cores_before = previous.get("cores", {})
     return {
         **_shares(previous, times),
-        **with_rates(previous, others, seconds),
+        **_of_container(with_rates(previous, others, seconds), len(current["cores"])),
         "cores": {name: _shares(cores_before.get(name, {}), core) for name, core in current["cores"].items()},
     }
+
+
+def _of_container(rates: Sample, cores: int) -> Sample:
+    """The rates, in a container with how busy it is itself, whatever its host is."""
+    cores = min(rates.get("limit_cores", cores), cores)
+    if "used_percent" in rates and cores:
+        rates["busy_percent"] = min(100.0, round(rates["used_percent"] / cores, 2))
+    return rates
 
 
 def _shares(previous: Sample, current: Sample) -> Sample:

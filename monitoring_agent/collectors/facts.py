@@ -2,10 +2,12 @@
 
 import hmac
 import os
+import re
 import socket
 import subprocess
 import uuid
 
+from monitoring_agent.container import container_of
 from monitoring_agent.host import Host
 from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample
@@ -43,8 +45,8 @@ METRICS = (
     Metric(
         "virtualization", "kind of virtual machine or container, none for a machine of metal", "systemd-detect-virt"
     ),
-    Metric("cpus", "processors", "psutil"),
-    Metric("memory_bytes", "memory", "psutil"),
+    Metric("cpus", "processors; in a container those it may run on", "/proc/stat, cpuset.cpus.effective"),
+    Metric("memory_bytes", "memory; in a container what it may use", "/proc/meminfo, memory.max"),
 )
 
 
@@ -54,6 +56,9 @@ def collect(host: Host) -> Sample:
     What cannot be found out is absent.
     """
     psutil = host.psutil()
+    container = container_of(host)
+    processors = len(re.findall(r"^cpu\d", host.read("/proc/stat"), re.M))
+    memory = psutil.virtual_memory().total
     release = os_release(host.read_if_there("/etc/os-release") or "")
     sample: Sample = {
         "hostname": (host.read_if_there("/proc/sys/kernel/hostname") or socket.gethostname()).strip(),
@@ -69,8 +74,8 @@ def collect(host: Host) -> Sample:
         "architecture": os.uname().machine,
         "processor": processor(host.read_if_there("/proc/cpuinfo") or ""),
         "virtualization": virtualization(),
-        "cpus": psutil.cpu_count(),
-        "memory_bytes": psutil.virtual_memory().total,
+        "cpus": min(processors, (container and container.processors()) or processors) or None,
+        "memory_bytes": min(memory, (container and container.memory().limit_bytes) or memory),
     }
     return {key: value for key, value in sample.items() if value is not None}
 

@@ -1,5 +1,6 @@
 """How many tasks want to run: /proc/loadavg (proc(5))."""
 
+from monitoring_agent.container import container_of
 from monitoring_agent.host import Host
 from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample
@@ -10,12 +11,14 @@ METRICS = (
     Metric("load_15m", "the same over fifteen minutes", "/proc/loadavg", "node_load15"),
     Metric("tasks_runnable", "tasks that run or want to, now", "/proc/loadavg"),
     Metric("tasks", "processes and threads", "/proc/loadavg"),
+    Metric("scope", "host in a container: the kernel counts the tasks of the whole host", "/run/systemd/container"),
 )
 
 
 def collect(host: Host) -> Sample:
-    """`{load_1m, load_5m, load_15m, tasks_runnable, tasks}`."""
-    return parse(host.read("/proc/loadavg"))
+    """`{load_1m, load_5m, load_15m, tasks_runnable, tasks}`, and in a container `scope`."""
+    sample = parse(host.read("/proc/loadavg"))
+    return sample | {"scope": "host"} if container_of(host) else sample
 
 
 def parse(text: str) -> Sample:

@@ -5,6 +5,7 @@ psutil would read the file twice, for memory and for swap, and keep half of it.
 
 import re
 
+from monitoring_agent.container import Container, Memory, container_of
 from monitoring_agent.host import Host
 from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample
@@ -12,6 +13,7 @@ from monitoring_agent.rates import Sample
 METRICS = (
     Metric("used_percent", "memory that is not available for programs", "/proc/meminfo"),
     Metric("used_bytes", "memory that is not available for programs", "/proc/meminfo"),
+    Metric("limit_bytes", "memory that a container may use; the values above then are its own", "memory.max"),
     Metric("swap_used_percent", "swap space in use", "/proc/meminfo"),
     Metric("swap_used_bytes", "swap space in use", "/proc/meminfo"),
     Metric("meminfo.*", "the line of /proc/meminfo of this name", "/proc/meminfo", "node_memory_*"),
@@ -21,8 +23,13 @@ _LINE = re.compile(r"^(\S+):\s+(\d+)( kB)?$", re.M)
 
 
 def collect(host: Host) -> Sample:
-    """`{used_bytes, used_percent, swap_used_bytes, swap_used_percent, meminfo: {MemTotal_bytes, …}}`."""
-    return parse(host.read("/proc/meminfo"))
+    """`{used_bytes, used_percent, swap_used_bytes, swap_used_percent, meminfo: {MemTotal_bytes, …}}`.
+
+    In a container with a limit `limit_bytes`, and what is used is used by it, of its limit.
+    """
+    sample = parse(host.read("/proc/meminfo"))
+    container = container_of(host)
+    return sample | _confined(container, sample["meminfo"]) if container else sample
 
 
 def parse(text: str) -> Sample:
@@ -44,3 +51,22 @@ def parse(text: str) -> Sample:
         sample["swap_used_bytes"] = max(0, swap - free)
         sample["swap_used_percent"] = round(max(0, swap - free) / swap * 100, 2) if swap else 0.0
     return {**sample, "meminfo": meminfo}
+
+
+def _confined(container: Container, meminfo: Sample) -> Sample:
+    """What stands in place of the host's numbers where the container has a limit; of what is shared they are right."""
+    memory, swap = container.memory(), container.swap()
+    sample: Sample = {}
+    if memory.limit_bytes is not None and memory.limit_bytes <= meminfo["MemTotal_bytes"]:
+        sample["limit_bytes"] = memory.limit_bytes
+        sample |= _used("used", memory)
+    if swap.limit_bytes is not None and swap.limit_bytes <= meminfo.get("SwapTotal_bytes", 0):
+        sample |= _used("swap_used", swap)
+    return sample
+
+
+def _used(name: str, of: Memory) -> Sample:
+    if of.used_bytes is None or of.limit_bytes is None:
+        return {}
+    percent = min(100.0, round(of.used_bytes / of.limit_bytes * 100, 2)) if of.limit_bytes else 0.0
+    return {f"{name}_bytes": of.used_bytes, f"{name}_percent": percent}

@@ -1,5 +1,6 @@
 """Time lost waiting for processor, memory and disk: /proc/pressure (Documentation/accounting/psi.rst of the kernel)."""
 
+from monitoring_agent.container import container_of
 from monitoring_agent.host import Host
 from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample
@@ -19,11 +20,16 @@ METRICS = tuple(
 
 
 def collect(host: Host) -> Sample:
-    """`{"cpu": {"some_stalled_seconds_total": …, "full_stalled_seconds_total": …}, …}`; empty without PSI."""
+    """`{"cpu": {"some_stalled_seconds_total": …, "full_stalled_seconds_total": …}, …}`; empty without PSI.
+
+    In a container of cgroup v2 its own, elsewhere the machine's.
+    """
+    container = container_of(host)
     sample: Sample = {}
     for resource in RESOURCES:
         try:
-            text = host.read(f"/proc/pressure/{resource}")
+            own = container.pressure(resource) if container else None
+            text = host.read(own or f"/proc/pressure/{resource}")
         except OSError:
             continue  # a kernel built without PSI has no file, one booted with psi=0 refuses to read it
         sample[resource] = parse(text)

@@ -7,6 +7,7 @@ Arguments are never read: they hold passwords.
 import os
 from dataclasses import dataclass
 
+from monitoring_agent.container import container_of
 from monitoring_agent.host import Host
 from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample
@@ -79,9 +80,11 @@ class Processes:
             sample["threads"] += process.threads
             if process.state in STATES:
                 sample["states"][STATES[process.state]] += 1
-        limit = host.read_if_there("/proc/sys/kernel/pid_max")
-        if limit:
-            sample["limit"] = int(limit)
+        container = container_of(host)
+        own, limit = container.tasks_limit() if container else None, host.read_if_there("/proc/sys/kernel/pid_max")
+        limits = [int(known) for known in (own, limit) if known]
+        if limits:
+            sample["limit"] = min(limits)
         known, self._owners = self._owners, {}
         for name, key, used in self._uses(host, processes):
             top: Sample = {}

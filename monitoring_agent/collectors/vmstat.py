@@ -1,5 +1,6 @@
 """Traffic between memory and disk, and processes killed for want of memory: /proc/vmstat (proc(5))."""
 
+from monitoring_agent.container import container_of
 from monitoring_agent.host import Host
 from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample
@@ -19,8 +20,11 @@ METRICS = tuple(Metric(name, meaning, "/proc/vmstat", f"node_vmstat_{line}") for
 
 
 def collect(host: Host) -> Sample:
-    """`{paged_in_kibibytes_total, …, oom_kills_total}`."""
-    return parse(host.read("/proc/vmstat"))
+    """`{paged_in_kibibytes_total, …, oom_kills_total}`; in a container the kills are those of its own processes."""
+    sample = parse(host.read("/proc/vmstat"))
+    container = container_of(host)
+    killed = container.oom_kills() if container else None
+    return sample if killed is None else sample | {"oom_kills_total": killed}
 
 
 def parse(text: str) -> Sample:

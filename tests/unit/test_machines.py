@@ -1,4 +1,4 @@
-"""All collectors on frozen machines of four kinds, and on the same machines with files cut off, missing or strange."""
+"""All collectors on frozen machines of five kinds, and on the same machines with files cut off, missing or strange."""
 
 import math
 import random
@@ -19,7 +19,7 @@ from monitoring_agent.metric import find
 from monitoring_agent.shared import wire
 
 TREES = Path(__file__).parents[1] / "trees"
-KINDS = ("vm", "physical", "lxc", "arm")
+KINDS = ("vm", "physical", "lxc", "docker", "arm")
 
 
 def tree(kind: str) -> Host:
