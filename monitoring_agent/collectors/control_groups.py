@@ -25,6 +25,8 @@ METRICS = (
     Metric("*.memory_bytes", "memory it uses, caches too", "memory.current", "container_memory_usage_bytes", _ID),
     Metric("*.memory_limit_bytes", "memory it may use", "memory.max"),
     Metric("*.oom_kills_total", "its processes killed for want of memory", "memory.events"),
+    Metric("*.read_bytes_total", "bytes it read from disks", "io.stat", "container_fs_reads_bytes_total", _ID),
+    Metric("*.written_bytes_total", "bytes it wrote to disks", "io.stat", "container_fs_writes_bytes_total", _ID),
     Metric("*.tasks", "its processes and threads", "pids.current"),
     *(
         Metric(f"*.{what}_stalled_seconds_total", f"time in which a task of it waited for {name}", f"{what}.pressure")
@@ -75,6 +77,10 @@ def _read(host: Host, group: str) -> Sample:
     killed = re.search(r"^oom_kill (\d+)$", _text(host, group, "memory.events"), re.M)
     if killed:
         sample["oom_kills_total"] = int(killed[1])
+    traffic = _text(host, group, "io.stat")
+    if traffic:
+        for name, key in (("rbytes", "read_bytes_total"), ("wbytes", "written_bytes_total")):
+            sample[key] = sum(map(int, re.findall(rf"\b{name}=(\d+)", traffic)))
     for resource in ("cpu", "memory", "io"):
         stalled = re.search(r"^some .*total=(\d+)$", _text(host, group, f"{resource}.pressure"), re.M)
         if stalled:

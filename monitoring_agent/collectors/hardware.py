@@ -1,29 +1,31 @@
 """What a machine of metal tells of itself: temperatures, fans, batteries, memory errors, disk arrays, clock rates.
 
-/sys/class/hwmon, /sys/class/power_supply, /sys/devices/system/edac, /sys/block/md*, /sys/devices/system/cpu
+/sys/class/hwmon, /sys/class/thermal, /sys/class/power_supply, /sys/devices/system/edac, /sys/devices/system/cpu
 (Documentation/hwmon/sysfs-interface.rst, Documentation/ABI of the kernel). psutil names sensors in a way of its own,
-which no dashboard knows.
+which no dashboard knows. Not every second: asking an idle processor for its clock rate, or some sensors, wakes it.
 """
 
 import os
 import re
 
+from monitoring_agent.collectors import raid, sysfs
 from monitoring_agent.host import Host
 from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample
-from monitoring_agent.shared.journal import printable
 
 _HWMON = "/sys/class/hwmon"
+_THERMAL = "/sys/class/thermal"
 _POWER = "/sys/class/power_supply"
 _EDAC = "/sys/devices/system/edac"
-_MD = "/sys/block/md*/md"
 _CPUS = "/sys/devices/system/cpu"
 
 _CHIP = (("chip", "*"), ("sensor", "**"))
 _LABEL = (*_CHIP, ("label", ".label"))
+_NAMED = (("chip", "*"), ("chip_name", ".name"))
+_ZONE = (("type", ".type"), ("zone", "*"))
+_COOLER = (("name", "*"), ("type", ".type"))
 _SUPPLY = (("power_supply", "*"),)
 _CONTROLLER = (("controller", "*"),)
-_DEVICE = (("device", "*"),)
 _CPU = (("cpu", "*"),)
 
 _ECC = "node_edac_correctable_errors_total"
@@ -34,19 +36,24 @@ METRICS = (
     Metric("temperatures.*.*.celsius", "temperature", _HWMON, "node_hwmon_temp_celsius", _CHIP),
     Metric("temperatures.*.*.critical_celsius", "damaging temperature", _HWMON, "node_hwmon_temp_crit_celsius", _CHIP),
     Metric("temperatures.*.*.high_celsius", "too high a temperature", _HWMON, "node_hwmon_temp_max_celsius", _CHIP),
+    Metric("temperatures.*.*.alarm", "1 while it is out of its limits", _HWMON, "node_hwmon_temp_alarm", _CHIP),
+    Metric("temperatures.*.*.critical_alarm", "1 while it is critical", _HWMON, "node_hwmon_temp_crit_alarm_celsius",
+           _CHIP),
     Metric("temperatures.*.*.label", "what the sensor measures", _HWMON, "node_hwmon_sensor_label", _LABEL),
     Metric("fans.*.*.revolutions_per_minute", "speed of a fan", _HWMON, "node_hwmon_fan_rpm", _CHIP),
     Metric("fans.*.*.label", "what the fan cools", _HWMON),
+    Metric("chips.*.name", "what its driver calls a chip with sensors", _HWMON, "node_hwmon_chip_names", _NAMED),
+    Metric("zones.*.celsius", "temperature of a part of the machine", _THERMAL, "node_thermal_zone_temp", _ZONE),
+    Metric("zones.*.type", "which part that is", _THERMAL),
+    Metric("cooling.*.level", "how much a device cools now", _THERMAL, "node_cooling_device_cur_state", _COOLER),
+    Metric("cooling.*.highest_level", "how much it can cool", _THERMAL, "node_cooling_device_max_state", _COOLER),
+    Metric("cooling.*.type", "what kind of device that is", _THERMAL),
     Metric("batteries.*.charged_percent", "charge of a battery", _POWER, "node_power_supply_capacity", _SUPPLY),
     Metric("batteries.*.status", "Charging, Discharging, Full, or unknown", _POWER),
     Metric("mains.*.online", "1 if there is power from the mains", _POWER, "node_power_supply_online", _SUPPLY),
     Metric("memory_controllers.*.correctable_errors_total", "memory errors, corrected", _EDAC, _ECC, _CONTROLLER),
     Metric("memory_controllers.*.uncorrectable_errors_total", "memory errors, lasting", _EDAC, _UECC, _CONTROLLER),
-    Metric("arrays.*.state", "state of a disk array: clean, active, degraded, …", _MD),
-    Metric("arrays.*.level", "its RAID level", _MD),
-    Metric("arrays.*.disks", "disks it should have", _MD, "node_md_disks_required", _DEVICE),
-    Metric("arrays.*.disks_missing", "disks it lacks", _MD, "node_md_degraded", _DEVICE),
-    Metric("arrays.*.sync_action", "idle, resync, recover, check", _MD),
+    *raid.METRICS,
     Metric("processors.*.hertz", "clock rate of a processor", _CPUS, f"{_HERTZ}_hertz", _CPU),
     Metric("processors.*.highest_hertz", "its highest clock rate", _CPUS, f"{_HERTZ}_max_hertz", _CPU),
     Metric("processors.*.lowest_hertz", "its lowest clock rate", _CPUS, f"{_HERTZ}_min_hertz", _CPU),
@@ -54,12 +61,16 @@ METRICS = (
 
 
 def collect(host: Host) -> Sample:
-    """`{temperatures, fans, batteries, mains, memory_controllers, arrays, processors}`, as far as there are any."""
+    """`{temperatures, fans, chips, zones, cooling, batteries, mains, memory_controllers, arrays, processors}`.
+
+    As far as there are any.
+    """
     parts = {
         **_sensors(host),
+        **_thermal(host),
         **_power(host),
         "memory_controllers": _memory_controllers(host),
-        "arrays": _arrays(host),
+        "arrays": raid.arrays(host),
         "processors": _processors(host),
     }
     return {name: part for name, part in parts.items() if part}
@@ -68,12 +79,16 @@ def collect(host: Host) -> Sample:
 def _sensors(host: Host) -> Sample:
     temperatures: Sample = {}
     fans: Sample = {}
-    for directory in _list(host, _HWMON, r"hwmon\d+$"):
+    chips: Sample = {}
+    for directory in sysfs.names(host, _HWMON, r"hwmon\d+$"):
         base = f"{_HWMON}/{directory}"
         chip = _chip_name(host, base)
-        for file in _list(host, base, r"(temp|fan)\d+_input$"):
+        name = sysfs.text(host, f"{base}/name")
+        if name:
+            chips[chip] = {"name": name}
+        for file in sysfs.names(host, base, r"(temp|fan)\d+_input$"):
             sensor = file.removesuffix("_input")
-            value = _number(host, f"{base}/{file}")
+            value = sysfs.number(host, f"{base}/{file}")
             if value is None:
                 continue
             about: Sample = {}
@@ -83,14 +98,36 @@ def _sensors(host: Host) -> Sample:
             else:
                 about["celsius"] = value / 1000
                 for suffix, key in (("crit", "critical_celsius"), ("max", "high_celsius")):
-                    limit = _number(host, f"{base}/{sensor}_{suffix}")
+                    limit = sysfs.number(host, f"{base}/{sensor}_{suffix}")
                     if limit is not None:
                         about[key] = limit / 1000
+                for suffix, key in (("alarm", "alarm"), ("crit_alarm", "critical_alarm")):
+                    alarm = sysfs.number(host, f"{base}/{sensor}_{suffix}")
+                    if alarm is not None:
+                        about[key] = alarm
                 temperatures.setdefault(chip, {})[sensor] = about
-            label = _text(host, f"{base}/{sensor}_label")
+            label = sysfs.text(host, f"{base}/{sensor}_label")
             if label:
                 about["label"] = label
-    return {"temperatures": temperatures, "fans": fans}
+    return {"temperatures": temperatures, "fans": fans, "chips": chips}
+
+
+def _thermal(host: Host) -> Sample:
+    """Zones, which are all the sensors that small boards have, and what cools them."""
+    zones: Sample = {}
+    for name in sysfs.names(host, _THERMAL, r"thermal_zone\d+$"):
+        thousandths = sysfs.number(host, f"{_THERMAL}/{name}/temp")
+        if thousandths is not None:
+            kind = sysfs.text(host, f"{_THERMAL}/{name}/type") or "unknown"
+            zones[name.removeprefix("thermal_zone")] = {"celsius": thousandths / 1000, "type": kind}
+    cooling: Sample = {}
+    for name in sysfs.names(host, _THERMAL, r"cooling_device\d+$"):
+        level, highest = (sysfs.number(host, f"{_THERMAL}/{name}/{which}_state") for which in ("cur", "max"))
+        if level is not None and highest is not None:
+            kind = sysfs.text(host, f"{_THERMAL}/{name}/type") or "unknown"
+            about = {"level": level, "highest_level": highest, "type": kind}
+            cooling[name.removeprefix("cooling_device")] = about
+    return {"zones": zones, "cooling": cooling}
 
 
 def _chip_name(host: Host, base: str) -> str:
@@ -99,7 +136,7 @@ def _chip_name(host: Host, base: str) -> str:
     if os.path.exists(device):
         bus = os.path.basename(os.path.dirname(os.path.realpath(device)))
         return _clean(f"{bus}_{os.path.basename(os.path.realpath(device))}")
-    return _clean(_text(host, f"{base}/name") or os.path.basename(base))
+    return _clean(sysfs.text(host, f"{base}/name") or os.path.basename(base))
 
 
 def _clean(name: str) -> str:
@@ -110,10 +147,11 @@ def _power(host: Host) -> Sample:
     base = "/sys/class/power_supply"
     batteries: Sample = {}
     mains: Sample = {}
-    for name in _list(host, base, r"."):
-        capacity, online = _number(host, f"{base}/{name}/capacity"), _number(host, f"{base}/{name}/online")
+    for name in sysfs.names(host, base, r"."):
+        capacity, online = sysfs.number(host, f"{base}/{name}/capacity"), sysfs.number(host, f"{base}/{name}/online")
         if capacity is not None:
-            batteries[name] = {"charged_percent": capacity, "status": _text(host, f"{base}/{name}/status") or "unknown"}
+            status = sysfs.text(host, f"{base}/{name}/status") or "unknown"
+            batteries[name] = {"charged_percent": capacity, "status": status}
         elif online is not None:
             mains[name] = {"online": online}
     return {"batteries": batteries, "mains": mains}
@@ -122,62 +160,24 @@ def _power(host: Host) -> Sample:
 def _memory_controllers(host: Host) -> Sample:
     base = "/sys/devices/system/edac/mc"
     controllers: Sample = {}
-    for name in _list(host, base, r"mc\d+$"):
+    for name in sysfs.names(host, base, r"mc\d+$"):
         counts = {
-            key: _number(host, f"{base}/{name}/{file}")
+            key: sysfs.number(host, f"{base}/{name}/{file}")
             for key, file in (("correctable_errors_total", "ce_count"), ("uncorrectable_errors_total", "ue_count"))
         }
         controllers[name.removeprefix("mc")] = {key: count for key, count in counts.items() if count is not None}
     return controllers
 
 
-def _arrays(host: Host) -> Sample:
-    arrays: Sample = {}
-    for name in _list(host, "/sys/block", r"md\d+"):
-        base = f"/sys/block/{name}/md"
-        texts = {
-            "state": _text(host, f"{base}/array_state"),
-            "level": _text(host, f"{base}/level"),
-            "sync_action": _text(host, f"{base}/sync_action"),
-        }
-        numbers = {
-            "disks": _number(host, f"{base}/raid_disks"),
-            "disks_missing": _number(host, f"{base}/degraded"),
-        }
-        arrays[name] = {key: value for key, value in {**texts, **numbers}.items() if value is not None}
-    return arrays
-
-
 def _processors(host: Host) -> Sample:
     base = "/sys/devices/system/cpu"
     processors: Sample = {}
-    for name in _list(host, base, r"cpu\d+$"):
+    for name in sysfs.names(host, base, r"cpu\d+$"):
         kilohertz = {
-            key: _number(host, f"{base}/{name}/cpufreq/scaling_{file}")
+            key: sysfs.number(host, f"{base}/{name}/cpufreq/scaling_{file}")
             for key, file in (("hertz", "cur_freq"), ("highest_hertz", "max_freq"), ("lowest_hertz", "min_freq"))
         }
         known = {key: value * 1000 for key, value in kilohertz.items() if value is not None}
         if known:
             processors[name.removeprefix("cpu")] = known
     return processors
-
-
-def _list(host: Host, directory: str, pattern: str) -> list[str]:
-    """The names in a directory that match from their start; none if there is no such directory."""
-    try:
-        return sorted(name for name in os.listdir(host.path(directory)) if re.match(pattern, name))
-    except OSError:
-        return []
-
-
-def _text(host: Host, path: str) -> str | None:
-    """What the file says on one line; None if there is no such file, or its device does not answer."""
-    try:
-        return printable(host.read(path).strip()) or None
-    except OSError:
-        return None
-
-
-def _number(host: Host, path: str) -> int | None:
-    text = _text(host, path)
-    return int(text) if text and re.fullmatch(r"-?\d+", text) else None

@@ -16,6 +16,7 @@ _NUMBERS = (
     ("carrier_changes", "carrier_changes_total", "how often the carrier came or went"),
     ("carrier_up_count", "carrier_up_changes_total", "how often the carrier came"),
     ("carrier_down_count", "carrier_down_changes_total", "how often the carrier went"),
+    ("statistics/rx_nohandler", "receive_nohandler_total", "packets received that nobody wanted"),
     ("mtu", "mtu_bytes", "size of the largest packet"),
     ("tx_queue_len", "transmit_queue_length", "packets that may wait to be sent"),
 )

@@ -31,6 +31,7 @@ METRICS = (
     Metric("processes", "processes", "/proc/PID/stat", "node_processes_pids"),
     Metric("threads", "threads of all processes", "/proc/PID/stat", "node_processes_threads"),
     Metric("limit", "processes and threads allowed", "/proc/sys/kernel/pid_max", "node_processes_max_processes"),
+    Metric("threads_limit", "threads allowed", "/proc/sys/kernel/threads-max", "node_processes_max_threads"),
     Metric("states.*", "processes in this state", "/proc/PID/stat", "node_processes_state", (("state", "*"),)),
     *(
         Metric(f"{top}.*.{key}", meaning, source)
@@ -69,7 +70,7 @@ class Processes:
         self._owners: dict[tuple[int, int], str] = {}
 
     def collect(self, host: Host) -> Sample:
-        """`{processes, threads, limit, states: {…}, top_cpu: {"4711": {name, user, cpu_percent}}, …}`.
+        """`{processes, threads, limit, threads_limit, states: {…}, top_cpu: {"4711": {name, user, cpu_percent}}, …}`.
 
         `top_io` has only processes whose /proc/PID/io the agent may read: its own, or all if it is root.
         """
@@ -85,6 +86,9 @@ class Processes:
         limits = [int(known) for known in (own, limit) if known]
         if limits:
             sample["limit"] = min(limits)
+        threads = host.read_if_there("/proc/sys/kernel/threads-max")
+        if threads:
+            sample["threads_limit"] = int(threads)
         known, self._owners = self._owners, {}
         for name, key, used in self._uses(host, processes):
             top: Sample = {}

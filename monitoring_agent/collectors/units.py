@@ -16,8 +16,9 @@ STATES = ("active", "reloading", "inactive", "failed", "activating", "deactivati
 
 METRICS = (
     Metric("states.*", "units in this state", "systemctl list-units", "node_systemd_units", (("state", "*"),)),
-    Metric("failed.*", "a unit that failed: how it is loaded, and in which way it failed", "systemctl list-units"),
-)
+    Metric("failed.*", "a unit that failed: how it is loaded, and in which way it failed", "systemctl list-units",
+           "node_systemd_unit_state", (("name", "*"), ("state", "failed"))),
+)  # fmt: skip
 RESTARTS_METRICS = (
     Metric(
         "*.restarts_total",

@@ -20,10 +20,10 @@ from tests.integration.daemons import TOKEN, AgentDaemon, free_port, wait_for
 NOT_OURS = re.compile(
     r"go_|process_|promhttp_|node_exporter_build_info|node_textfile_|node_scrape_collector_"
     r"|node_network_(address_assign_type|device_id|dormant|flags|iface_id|iface_link|iface_link_mode|name_assign_type"
-    r"|net_dev_group|protocol_type|receive_nohandler_total|speed_bytes)"
+    r"|net_dev_group|protocol_type|speed_bytes)"
     r"|node_nf_conntrack_stat_|node_os_|node_selinux_|node_time_(clocksource|zone)|node_timex_pps_|node_udp_queues"
-    r"|node_disk_info|node_dmi_info|node_nvme_info|node_xfs_|node_btrfs_|node_schedstat_|node_rapl_|node_cooling_"
-    r"|node_thermal_|node_power_supply_info|node_hwmon_chip_names|node_cpu_(package|core)_throttles|node_cpu_info"
+    r"|node_disk_info|node_dmi_info|node_nvme_info|node_xfs_|node_btrfs_|node_rapl_"
+    r"|node_power_supply_info|node_cpu_(package|core)_throttles|node_cpu_info"
     r"|node_cpu_frequency_"
 )
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from monitoring_agent.collectors.registry import Collector, collectors
+from monitoring_agent.collectors.units import parse
 from monitoring_agent.exposition import render
 from monitoring_agent.host import Host
 from monitoring_agent.metric import Metric
@@ -39,6 +40,27 @@ def test_node_exporter_s_names_labels_and_units_are_used() -> None:
 
 def test_sensors_have_node_exporter_s_chip_names() -> None:
     assert 'node_hwmon_temp_celsius{chip="platform_coretemp_0",sensor="temp1"} 47.0' in lines("physical")
+    assert 'node_hwmon_chip_names{chip="platform_coretemp_0",chip_name="coretemp"} 1' in lines("physical")
+
+
+def test_what_the_common_alerts_on_hardware_ask_for_is_there() -> None:
+    assert {
+        'node_md_disks{device="md0",state="failed"} 1',
+        'node_md_disks_required{device="md0"} 2',
+        'node_md_state{device="md0",state="inactive"} 0',
+        'node_md_state{device="md0",state="recovering"} 1',
+        'node_hwmon_temp_crit_alarm_celsius{chip="platform_coretemp_0",sensor="temp1"} 1',
+        'node_edac_correctable_errors_total{controller="0"} 12',
+        'node_bonding_active{master="bond0"} 1',
+        'node_thermal_zone_temp{type="x86_pkg_temp",zone="0"} 48.5',
+        'node_cooling_device_cur_state{name="0",type="Processor"} 3',
+    } <= set(lines("physical"))
+
+
+def test_a_unit_that_failed_is_the_series_that_the_common_alert_asks_for() -> None:
+    (collector,) = (one for one in collectors() if one.name == "units")
+    text = render([(collector, parse("nginx.service loaded failed failed A web server\n"))], {}).decode()
+    assert 'node_systemd_unit_state{name="nginx.service",state="failed"} 1' in text.splitlines()
 
 
 def test_every_series_has_its_help_and_type_once_and_its_lines_together() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from monitoring_agent.collectors import control_groups, hardware, links, netstack, protocols, sockets
+from monitoring_agent.collectors import control_groups, hardware, links, netstack, protocols, scheduler, sockets
 from monitoring_agent.collectors.packages import Packages, parse_simulation
 from monitoring_agent.collectors.registry import Collector, collectors
 from monitoring_agent.collectors.units import parse as parse_units
@@ -122,14 +122,19 @@ def test_the_physical_server_tells_of_its_hardware() -> None:
     sample = hardware.collect(tree("physical"))
     chip = sample["temperatures"]["platform_coretemp_0"]
     assert chip["temp1"] == {
-        "celsius": 47.0, "critical_celsius": 100.0, "high_celsius": 80.0, "label": "Package id 0"
+        "celsius": 47.0, "critical_celsius": 100.0, "high_celsius": 80.0, "alarm": 0, "critical_alarm": 1,
+        "label": "Package id 0",
     }  # fmt: skip
     assert sample["fans"] == {"nct6775": {"fan1": {"revolutions_per_minute": 1250, "label": "CPU fan"}}}
     assert sample["mains"] == {"AC": {"online": 1}}
     assert sample["memory_controllers"] == {"0": {"correctable_errors_total": 12, "uncorrectable_errors_total": 0}}
     assert sample["arrays"]["md0"] == {
-        "state": "clean", "level": "raid1", "sync_action": "idle", "disks": 2, "disks_missing": 1
+        "state": "clean", "level": "raid1", "sync_action": "recover", "synchronised_percent": 25.0,
+        "disks": 2, "disks_missing": 1, "disks_by_state": {"active": 1, "failed": 1, "spare": 1},
+        "modes": {"active": 0, "inactive": 0, "recovering": 1, "resync": 0, "check": 0},
     }  # fmt: skip
+    assert sample["zones"] == {"0": {"celsius": 48.5, "type": "x86_pkg_temp"}}
+    assert sample["cooling"] == {"0": {"level": 3, "highest_level": 10, "type": "Processor"}}
     assert sample["processors"]["3"] == {
         "hertz": 3_400_000_000, "highest_hertz": 4_800_000_000, "lowest_hertz": 800_000_000
     }  # fmt: skip
@@ -151,7 +156,7 @@ def test_units_and_containers_are_told_from_the_slices_above_them() -> None:
     assert sample["system.slice/nginx.service"] == {
         "memory_bytes": 52428800, "tasks": 5, "cpu_seconds_total": 5.0, "throttled_seconds_total": 0.25,
         "oom_kills_total": 1, "cpu_stalled_seconds_total": 0.123456, "memory_stalled_seconds_total": 0.002,
-        "io_stalled_seconds_total": 0.002,
+        "io_stalled_seconds_total": 0.002, "read_bytes_total": 4196, "written_bytes_total": 1024,
     }  # fmt: skip
     assert sample["machine.slice/machine-web.scope"]["memory_limit_bytes"] == 268435456
     assert control_groups.collect(tree("vm")) == {}
@@ -166,6 +171,14 @@ def test_the_virtual_machine_tells_of_its_network() -> None:
     assert sample["conntrack_used_percent"] == 0.06
     assert sample["softnet"]["0"] == {"processed_total": 0xC8A1, "dropped_total": 2, "times_squeezed_total": 5}
     assert sample["neighbours"] == {"eth0": 2}
+    assert links.collect(tree("vm"))["eth0"]["receive_nohandler_total"] == 12
+
+
+def test_the_scheduler_tells_how_long_tasks_ran_and_waited() -> None:
+    assert scheduler.collect(tree("vm"))["1"] == {
+        "running_seconds_total": 3000.0, "waiting_seconds_total": 1.0, "timeslices_total": 1945123
+    }  # fmt: skip
+    assert scheduler.collect(tree("arm")) == {}
 
 
 SIMULATION = """\
