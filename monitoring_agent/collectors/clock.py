@@ -1,25 +1,37 @@
-"""Whether the clock is right: the kernel's own account of how it is kept (adjtimex(2))."""
+"""Whether the clock is right: the kernel's own account of how it is kept (adjtimex(2)), or that of who keeps it."""
 
 import contextlib
+import csv
 import ctypes
 import os
 import subprocess
 import time
+from typing import Any
 
+from monitoring_agent.collectors.commands import output
 from monitoring_agent.host import Host
 from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample
+from monitoring_agent.shared import wire
 
 _STA_NANO = 0x2000
 _TIME_ERROR = 5
 
-ASK_AGAIN_SECONDS = 300.0
+# Asking systemd whether the kernel counts the clock as right starts a service; the kernel takes hours to lose hope.
+ASK_SYSTEMD_SECONDS = 300.0
+ASK_KEEPER_SECONDS = 60.0
+DEADLINE_SECONDS = 10.0
+# What the kernel says of the largest possible error from the moment on in which it counts the clock as wrong.
+UNKNOWN_ERROR_SECONDS = 16.0
+
+_OR_SYSTEMD = "adjtimex, or systemd-timedated"
+_OR_KEEPER = "adjtimex, or systemd-timesyncd or chrony"
 
 METRICS = (
-    Metric("synchronised", "1 if the clock is kept right by a time server", "adjtimex", "node_timex_sync_status"),
-    Metric("offset_seconds", "how far it is still off", "adjtimex", "node_timex_offset_seconds"),
+    Metric("synchronised", "1 if the clock is kept right by a time server", _OR_SYSTEMD, "node_timex_sync_status"),
+    Metric("offset_seconds", "how far it is still off", _OR_KEEPER, "node_timex_offset_seconds"),
     Metric("estimated_error_seconds", "estimated error", "adjtimex", "node_timex_estimated_error_seconds"),
-    Metric("maximum_error_seconds", "largest possible error", "adjtimex", "node_timex_maxerror_seconds"),
+    Metric("maximum_error_seconds", "largest possible error", _OR_SYSTEMD, "node_timex_maxerror_seconds"),
     Metric("frequency_ratio", "its rate over the crystal's", "adjtimex", "node_timex_frequency_adjustment_ratio"),
     Metric("loop_time_constant", "how slowly it follows the server", "adjtimex", "node_timex_loop_time_constant"),
     Metric("tick_seconds", "time between two ticks", "adjtimex", "node_timex_tick_seconds"),
@@ -61,34 +73,76 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Clock:
-    """The collector. It keeps what systemd said for a while: asking starts a service."""
+    """The collector. It keeps for a while what a command said, for each costs a process."""
 
     def __init__(self) -> None:
-        self._asked = float("-inf")
-        self._synchronised: int | None = None
+        self._next: dict[str, float] = {}
+        self._known: Sample = {}
 
-    def collect(self, _host: Host) -> Sample:
+    def collect(self, host: Host) -> Sample:
         """`{synchronised, offset_seconds, estimated_error_seconds, …}`.
 
-        The agent's sandbox forbids adjtimex(2), with which the clock could also be set. There only `synchronised` is
-        known, from systemd, which asks the kernel for us.
+        The agent's sandbox forbids adjtimex(2), with which the clock could also be set: systemd has no filter that
+        lets it only ask. There systemd-timedated, which asks the kernel for us, tells whether the clock is right,
+        and who keeps it (systemd-timesyncd or chrony) how far it was off when last compared.
         """
         with contextlib.suppress(PermissionError):
             return ask_kernel()
-        if time.monotonic() - self._asked > ASK_AGAIN_SECONDS:
-            self._asked, self._synchronised = time.monotonic(), ask_systemd()
-        known = {} if self._synchronised is None else {"synchronised": self._synchronised}
+        now = time.monotonic()
+        if now >= self._next.get("systemd", 0):
+            self._next["systemd"] = now + ASK_SYSTEMD_SECONDS
+            self._known |= {"synchronised": None, "maximum_error_seconds": None, **ask_systemd()}
+        if now >= self._next.get("keeper", 0):
+            self._next["keeper"] = now + ASK_KEEPER_SECONDS
+            self._known["offset_seconds"] = ask_keeper(host)
+        known = {key: value for key, value in self._known.items() if value is not None}
         return {**known, "time_at": round(time.time(), 3)}
 
 
-def ask_systemd() -> int | None:
-    """Whether the clock is kept right; None if systemd does not say."""
-    command = ["timedatectl", "show", "--property=NTPSynchronized", "--value"]
+def ask_systemd() -> Sample:
+    """Whether the clock is kept right, and if not, the kernel's figure for that; empty if systemd does not say."""
+    said = _said("timedatectl", "show", "--property=NTPSynchronized", "--value").strip()
+    if said == "no":  # systemd goes by nothing but this number: ntp_synced() in its time-util.c
+        return {"synchronised": 0, "maximum_error_seconds": UNKNOWN_ERROR_SECONDS}
+    return {"synchronised": 1} if said == "yes" else {}
+
+
+def ask_keeper(host: Host) -> float | None:
+    """How far the clock is behind (or, negative, ahead), says who keeps it; None if nobody does, or it does not say."""
+    if host.exists("/run/systemd/timesync"):
+        where = ("org.freedesktop.timesync1", "/org/freedesktop/timesync1", "org.freedesktop.timesync1.Manager")
+        said = _said("busctl", "--json=short", "--auto-start=no", "get-property", *where, "NTPMessage")
+        return parse_timesyncd(said)
+    if host.exists("/usr/bin/chronyc"):
+        return parse_chrony(_said("chronyc", "-n", "-c", "tracking"))
+    return None
+
+
+def parse_timesyncd(text: str) -> float | None:
+    """The offset of the last answer of the time server, from its four times (RFC 5905, section 8); None without one."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        message: list[Any] = wire.decode(text.encode())["data"]
+        sent, received, answered, arrived = message[8:12]
+        return float((received - sent) + (answered - arrived)) / 2 / 1e6 if arrived else None
+    except (ValueError, LookupError, TypeError):
         return None
-    return {"yes": 1, "no": 0}.get(done.stdout.strip())
+
+
+def parse_chrony(text: str) -> float | None:
+    """The fifth column of `chronyc -c tracking`, what it still has to correct; None while it has no source."""
+    columns = next(csv.reader(text.splitlines()), [])
+    try:
+        return float(columns[4]) if columns[-1] != "Not synchronised" else None
+    except (ValueError, IndexError):
+        return None
+
+
+def _said(*command: str) -> str:
+    """What a command prints; nothing if it is not there, fails or hangs."""
+    try:
+        return output(*command, deadline_seconds=DEADLINE_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
 
 
 def ask_kernel() -> Sample:

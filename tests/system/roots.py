@@ -41,6 +41,7 @@ AT_HAND = (
     "python3-requests",
     "python3-sdnotify",
     "python3-uvloop",
+    "systemd-timesyncd",
 )
 
 # As the installer writes it; without it no program knows what localhost is.
