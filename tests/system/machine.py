@@ -7,7 +7,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ ENVIRONMENT = ("PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF
 # it dies: however the tests end, no mount and no process stays behind. Two machines in one cgroup would take each
 # other's services for their own, so each gets one.
 LAUNCH = """
-for cgroup in $CGROUPS; do mkdir "$cgroup"; echo $$ >"$cgroup/cgroup.procs"; done
+for cgroup in $CGROUPS; do echo $$ >"$cgroup/cgroup.procs"; done
 mount -t overlay overlay -o "lowerdir=$LOWER,upperdir=$SCRATCH/upper,workdir=$SCRATCH/work" "$SCRATCH/root"
 exec systemd-nspawn "$@"
 """
@@ -99,12 +99,23 @@ def join(machine: Machine, address: str, other: Machine, other_address: str) -> 
 
 
 @contextmanager
-def boot(lower: Sequence[Path], binds: Mapping[Path, str] | None = None, keep: Path | None = None) -> Iterator[Machine]:
+def boot(
+    lower: Sequence[Path],
+    binds: Mapping[Path, str] | None = None,
+    keep: Path | None = None,
+    limits: Mapping[str, str] | None = None,
+) -> Iterator[Machine]:
     """A machine over these layers, the topmost first, with folders of the host bound in read-only.
 
-    What it writes is thrown away, or left in the folder `keep`, to be a layer for other machines.
+    What it writes is thrown away, or left in the folder `keep`, to be a layer for other machines. `limits` are files
+    of cgroup v1 and what they are to say, such as `{"memory/memory.limit_in_bytes": "300M"}`.
     """
-    with _scratch() as scratch, _cgroups(scratch.name) as cgroups:
+    limits = limits or {}
+    controllers = {file.partition("/")[0] for file in limits}
+    with _scratch() as scratch, _cgroups(scratch.name, controllers) as cgroups:
+        for file, value in limits.items():
+            controller, _, name = file.partition("/")
+            (cgroups[controller] / name).write_text(value, encoding="ascii")
         for name in ("root", "work"):
             (scratch / name).mkdir()
         upper = scratch / "upper"
@@ -113,7 +124,7 @@ def boot(lower: Sequence[Path], binds: Mapping[Path, str] | None = None, keep: P
         else:
             upper.mkdir()
         upper.chmod(0o755)  # it becomes the mode of / in the machine, whatever the umask is here
-        process = _launch(scratch, lower, binds or {}, cgroups)
+        process = _launch(scratch, lower, binds or {}, list(cgroups.values()))
         try:
             machine = _booted(process, scratch / "console")
             yield machine
@@ -207,20 +218,24 @@ def _scratch() -> Iterator[Path]:
 
 
 @contextmanager
-def _cgroups(name: str) -> Iterator[list[Path]]:
-    """Where a new cgroup of this name would be, in each hierarchy that systemd uses; removed at the end."""
-    found = []
+def _cgroups(name: str, controllers: Collection[str]) -> Iterator[dict[str, Path]]:
+    """A new cgroup of this name in each hierarchy that systemd uses, and of the controllers; removed at the end."""
+    found: dict[str, Path] = {}
     for line in Path("/proc/self/cgroup").read_text().splitlines():
-        _, controllers, own = line.split(":", 2)
-        for mount in {"": ("unified", "."), "name=systemd": ("systemd",)}.get(controllers, ()):
+        _, hierarchy, own = line.split(":", 2)
+        here = [controller for controller in hierarchy.split(",") if controller in controllers]
+        mounts = {"": ("unified", "."), "name=systemd": ("systemd",)}.get(hierarchy, here)
+        for mount in mounts:
             parent = Path("/sys/fs/cgroup", mount, own.lstrip("/"))
             if (parent / "cgroup.procs").exists():
-                found.append(parent / name)
+                found[mount] = parent / name
                 break
     try:
+        for top in found.values():
+            top.mkdir()
         yield found
     finally:
-        for top in found:
+        for top in found.values():
             for folder in sorted(top.rglob("*/"), reverse=True) if top.exists() else ():
                 _remove_cgroup(folder)
             if top.exists():
