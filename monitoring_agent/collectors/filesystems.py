@@ -10,6 +10,7 @@ import stat
 from dataclasses import dataclass
 
 from monitoring_agent.collectors.probes import Answered, Hung, Prober
+from monitoring_agent.collectors.stalls import Stalls
 from monitoring_agent.host import Host
 from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample
@@ -40,10 +41,10 @@ METRICS = (
     ),
     Metric("*.used_percent", "of the space that users may fill, how much is used, as df says it", "statvfs"),
     Metric("*.read_only", "whether it cannot be written", "/proc/self/mountinfo", "node_filesystem_readonly", _WHERE),
-    Metric("*.hung_seconds", "how long it has not answered", "statvfs"),
-    Metric("*.unanswered", "1 if it does not answer, or answers with an error", "statvfs",
+    Metric("*.hung_seconds", "how long it, or the disk that it is on, has not answered", "statvfs, /sys/dev/block"),
+    Metric("*.unanswered", "1 if it or its disk does not answer, or answers with an error", "statvfs, /sys/dev/block",
            "node_filesystem_device_error", _WHERE),
-    Metric("*.state", "ok, slow, hung, or failed", "statvfs"),
+    Metric("*.state", "ok, slow, hung, or failed", "statvfs, /sys/dev/block"),
     Metric("*.error", "why it failed", "statvfs"),
     Metric("*.device", "the device or server", "/proc/self/mountinfo"),
     Metric("*.type", "the kind of filesystem", "/proc/self/mountinfo"),
@@ -68,11 +69,13 @@ class Filesystems:
     def __init__(self, deadline_seconds: float = DEADLINE_SECONDS) -> None:
         self._deadline_seconds = deadline_seconds
         self._prober: Prober | None = None
+        self._stalls = Stalls()
 
     def collect(self, host: Host) -> Sample:
         """`{"/": {device, type, read_only, state, size_bytes, free_bytes, available_bytes, …}}`.
 
-        `state` is `ok`, `slow`, or `hung` with `hung_seconds`; a hung filesystem has no numbers.
+        `state` is `ok`, `slow`, or `hung` with `hung_seconds`. A filesystem that hangs has no numbers; one whose disk
+        hangs has them, for the kernel knows them by heart.
         """
         if self._prober is None:
             self._prober = Prober(lambda point: _probe(host.path(point)), self._deadline_seconds)
@@ -80,7 +83,13 @@ class Filesystems:
         outcomes = self._prober.ask(list(mounts))
         # Names can be any bytes; in a report they are text that a terminal can show.
         described = {printable(_text(point)): _describe(mount, outcomes[point]) for point, mount in mounts.items()}
-        return {name: about for name, about in described.items() if about is not None}
+        sample = {name: about for name, about in described.items() if about is not None}
+        stalled = self._stalls.look(host, {mount.number for mount in mounts.values()})
+        for point, mount in mounts.items():
+            about = sample.get(printable(_text(point)), {})
+            if mount.number in stalled and about.get("state") in {"ok", "slow"}:
+                about |= {"state": "hung", "hung_seconds": stalled[mount.number], "unanswered": 1}
+        return sample
 
 
 def parse(text: str) -> list[Mount]:

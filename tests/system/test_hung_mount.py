@@ -1,4 +1,8 @@
-"""A mount whose server stops answering, for real: a FUSE filesystem whose process is stopped."""
+"""A mount whose server stops answering, and a disk that does, for real.
+
+The server is the process of a FUSE filesystem, which is stopped. The disk is a loop device on a file of that
+filesystem: what has to reach it hangs as on a device mapper that is suspended, which not every kernel has.
+"""
 
 import os
 import shutil
@@ -6,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +21,15 @@ from tests.integration.daemons import AgentDaemon, wait_for
 
 # The filesystems are looked at every 15 seconds.
 TWO_LOOKS_SECONDS = 35.0
+DISK_BYTES = 32 * 1024 * 1024
 
 
 @dataclass
 class Mount:
-    """A FUSE filesystem that shows another directory."""
+    """A FUSE filesystem that shows another directory, and an ext4 filesystem on a disk that is a file in it."""
 
     point: Path
+    disk: Path
     server: subprocess.Popen[bytes]
 
 
@@ -33,18 +40,38 @@ def mount(tmp_path: Path, mounts_alone: None) -> Iterator[Mount]:
         subprocess.run(["apt-get", "update", "-qq"], check=True)
         command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "bindfs"]
         subprocess.run(command, check=True, env=environ, stdout=subprocess.DEVNULL)
-    point, shown = tmp_path / "nas", tmp_path / "shown"
-    point.mkdir()
-    shown.mkdir()
-    server = subprocess.Popen(["bindfs", "-f", str(shown), str(point)])
+    point, shown, disk = tmp_path / "nas", tmp_path / "shown", tmp_path / "disk"
+    for directory in (point, shown, disk):
+        directory.mkdir()
+    # Should these tests be killed, it dies too, and what waits for it gets an error.
+    server = subprocess.Popen(["setpriv", "--pdeathsig=KILL", "bindfs", "-f", str(shown), str(point)])
     try:
         wait_for(lambda: str(point) in Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
-        yield Mount(point, server)
+        image = point / "image"
+        with image.open("wb") as file:
+            file.truncate(DISK_BYTES)
+        subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
+        subprocess.run(["mount", "-o", "loop", str(image), str(disk)], check=True)  # umount lets go of the device too
+        (disk / "file").write_bytes(bytes(DISK_BYTES // 4))
+        yield Mount(point, disk, server)
     finally:
         server.send_signal(signal.SIGCONT)
+        subprocess.run(["umount", str(disk)], check=False)
         subprocess.run(["umount", str(point)], check=False)
         server.terminate()
         server.wait()
+
+
+@contextmanager
+def reading_from_the_disk(mount: Mount) -> Iterator[None]:
+    """A process that wants to read what is not in memory."""
+    command = ["dd", f"if={mount.disk}/file", "of=/dev/null", "bs=64k", "iflag=direct"]
+    reader = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        mount.server.send_signal(signal.SIGCONT)
+        reader.wait()
 
 
 @pytest.fixture
@@ -59,8 +86,8 @@ def agent(mount: Mount, tmp_path: Path) -> Iterator[AgentDaemon]:
         agent.stop()
 
 
-def seen(agent: AgentDaemon, mount: Mount) -> Any:
-    return agent.report().get("filesystems", {}).get(str(mount.point), {})
+def seen(agent: AgentDaemon, point: Path) -> Any:
+    return agent.report().get("filesystems", {}).get(str(point), {})
 
 
 def threads(agent: AgentDaemon) -> int:
@@ -76,15 +103,24 @@ def slowest_of(agent: AgentDaemon, path: str, count: int = 200) -> float:
     return max(durations)
 
 
-def test_a_hung_mount_is_told_while_everything_else_goes_on_and_recovers_alone(
+def test_a_hung_mount_and_a_hung_disk_are_told_while_everything_else_goes_on_and_recover_alone(
     agent: AgentDaemon, mount: Mount
 ) -> None:
-    wait_for(lambda: seen(agent, mount).get("state") == "ok")
+    wait_for(lambda: seen(agent, mount.point).get("state") == seen(agent, mount.disk).get("state") == "ok")
     before = threads(agent)
 
     mount.server.send_signal(signal.SIGSTOP)
+    with reading_from_the_disk(mount):
+        watch_it_hang(agent, mount, before)
+    wait_for(lambda: seen(agent, mount.point).get("state") in {"ok", "slow"}, TWO_LOOKS_SECONDS)
+    assert seen(agent, mount.point)["size_bytes"] > 0
+    wait_for(lambda: seen(agent, mount.disk).get("state") in {"ok", "slow"}, TWO_LOOKS_SECONDS)
+    assert "hung_seconds" not in seen(agent, mount.disk)
+
+
+def watch_it_hang(agent: AgentDaemon, mount: Mount, before: int) -> None:
     hung: Any = wait_for(
-        lambda: seen(agent, mount) if seen(agent, mount).get("state") == "hung" else None, TWO_LOOKS_SECONDS
+        lambda: seen(agent, mount.point) if seen(agent, mount.point).get("state") == "hung" else None, TWO_LOOKS_SECONDS
     )
     assert hung["hung_seconds"] >= 2
     assert "size_bytes" not in hung
@@ -102,14 +138,13 @@ def test_a_hung_mount_is_told_while_everything_else_goes_on_and_recovers_alone(
     assert last["sequence"] - first["sequence"] >= 19
     assert last["filesystems"]["/"]["state"] == "ok"
     assert last["collectors"]["filesystems"]["age_seconds"] < 17
-    assert seen(agent, mount)["hung_seconds"] > hung["hung_seconds"] + 10
+    assert seen(agent, mount.point)["hung_seconds"] > hung["hung_seconds"] + 10
+    # What the kernel knows of a disk that hangs it tells from memory: only that nothing ends gives it away.
+    wait_for(lambda: seen(agent, mount.disk).get("state") == "hung", TWO_LOOKS_SECONDS)
+    assert seen(agent, mount.disk)["hung_seconds"] >= 10
     # One stuck probe and never a second; the threads that answer requests come one by one up to their number.
     assert len(asking_for_space(agent)) == 1
     assert max(threads_seen) <= before + 10
-
-    mount.server.send_signal(signal.SIGCONT)
-    wait_for(lambda: seen(agent, mount).get("state") in {"ok", "slow"}, TWO_LOOKS_SECONDS)
-    assert seen(agent, mount)["size_bytes"] > 0
 
 
 def asking_for_space(agent: AgentDaemon) -> list[Path]:

@@ -32,6 +32,7 @@ LAYERS = {
     "monitoring_agent.since": 3,
     "monitoring_agent.collectors.probes": 2,
     "monitoring_agent.collectors.commands": 2,
+    "monitoring_agent.collectors.stalls": 2,
     "monitoring_agent.collectors.sysfs": 2,
     "monitoring_agent.collectors.raid": 3,
     "monitoring_agent.collectors.facts": 3,
