@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import threading
 import types
 
 import psutil
@@ -12,6 +13,7 @@ class Host:
 
     def __init__(self, root: str = "/") -> None:
         self._root = root.rstrip("/")
+        self._thread = threading.local()
 
     def path(self, name: str) -> str:
         """Where the machine's file `name` (absolute) is."""
@@ -32,7 +34,17 @@ class Host:
                 parts.append(part)
         finally:
             os.close(descriptor)
+        self._thread.read = name
         return b"".join(parts).decode("utf-8", errors)
+
+    def forget_reads(self) -> None:
+        """What this thread reads from now on is about something else."""
+        self._thread.read = ""
+
+    def last_read(self) -> str:
+        """The file that this thread read last: what a parser did not understand was in it. Empty if there is none."""
+        name: str = getattr(self._thread, "read", "")
+        return name
 
     def read_if_there(self, name: str) -> str | None:
         """The text of a file that this kernel may not have, or None."""

@@ -13,6 +13,7 @@ from monitoring_agent.host import Host
 from monitoring_agent.rates import Sample
 from monitoring_agent.recall import Recall, Report
 from monitoring_agent.shared import wire
+from monitoring_agent.shared.journal import printable
 from monitoring_agent.shared.patch import Document, difference
 
 log = logging.getLogger(__name__)
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 INTERVAL_SECONDS = 1.0
 # A collector that failed is tried again after this time, if not before.
 RETRY_SECONDS = 60.0
+MAX_REASON_LETTERS = 300
 # What the collectors may fill of a report; the rest is for what stands around them.
 MAX_PARTS_BYTES = wire.MAX_BODY_BYTES - 64 * 1024
 
@@ -114,6 +116,7 @@ class Sampler:
     def _collect(self, slot: _Slot) -> None:
         before = slot.outcome
         started = self.clock()
+        self.host.forget_reads()
         try:
             raw = slot.collector.collect(self.host)
             sample = raw
@@ -121,8 +124,8 @@ class Sampler:
                 sample = slot.collector.derive(before.raw, raw, started - before.sampled)
             encoded = _member(slot.collector.name, sample)
         except Exception as error:  # noqa: BLE001 a broken collector is data: it must not cost the others
-            text = f"{type(error).__name__}: {error}"
-            if before is None or before.error != text:
+            text = _reason(error, self.host)
+            if before is None or before.error is None:
                 log.warning("collector %s failed: %s", slot.collector.name, text)
             slot.due = min(slot.due, started + RETRY_SECONDS)
             old = before or _Outcome({}, {}, started, 0.0)
@@ -160,6 +163,13 @@ class Sampler:
         before, self._document = self._document, {**head, **samples, "collectors": health}
         change = wire.encode(difference(before, self._document)) if before else None
         return Report(self._sequence, now, body, change)
+
+
+def _reason(error: Exception, host: Host) -> str:
+    """What went wrong, and with which file, as far as that can be told. A text from outside can be long."""
+    text = printable(f"{type(error).__name__}: {error}", MAX_REASON_LETTERS)
+    file = host.last_read()
+    return text if isinstance(error, OSError) or not file or file in text else f"{text}, after reading {file}"
 
 
 def _member(name: str, value: Sample) -> bytes:

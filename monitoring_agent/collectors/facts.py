@@ -58,19 +58,19 @@ def collect(host: Host) -> Sample:
     psutil = host.psutil()
     container = container_of(host)
     processors = len(re.findall(r"^cpu\d", host.read("/proc/stat"), re.M))
-    memory = psutil.virtual_memory().total
+    memory = total_memory(host.read("/proc/meminfo"))
     release = os_release(host.read_if_there("/etc/os-release") or "")
     sample: Sample = {
-        "hostname": (host.read_if_there("/proc/sys/kernel/hostname") or socket.gethostname()).strip(),
+        "hostname": _text(host, "/proc/sys/kernel/hostname") or socket.gethostname(),
         "machine_id": machine_id((host.read_if_there("/etc/machine-id") or "").strip()),
-        "boot_id": (host.read_if_there("/proc/sys/kernel/random/boot_id") or "").strip() or None,
+        "boot_id": _text(host, "/proc/sys/kernel/random/boot_id"),
         "booted_at": psutil.boot_time(),
         "distribution": release.get("PRETTY_NAME"),
         "distribution_id": release.get("ID"),
         "distribution_version": release.get("VERSION_ID"),
-        "kernel": (host.read_if_there("/proc/sys/kernel/osrelease") or "").strip() or None,
-        "kernel_version": (host.read_if_there("/proc/sys/kernel/version") or "").strip() or None,
-        "domain": (host.read_if_there("/proc/sys/kernel/domainname") or "").strip() or None,
+        "kernel": _text(host, "/proc/sys/kernel/osrelease"),
+        "kernel_version": _text(host, "/proc/sys/kernel/version"),
+        "domain": _text(host, "/proc/sys/kernel/domainname"),
         "architecture": os.uname().machine,
         "processor": processor(host.read_if_there("/proc/cpuinfo") or ""),
         "virtualization": virtualization(),
@@ -78,6 +78,19 @@ def collect(host: Host) -> Sample:
         "memory_bytes": min(memory, (container and container.memory().limit_bytes) or memory),
     }
     return {key: value for key, value in sample.items() if value is not None}
+
+
+def _text(host: Host, name: str) -> str | None:
+    """What a file says on one line, which can be any bytes; None if it is not there or says nothing."""
+    return printable((host.read_if_there(name) or "").strip()) or None
+
+
+def total_memory(text: str) -> int:
+    """The bytes that a text of /proc/meminfo names. Raises ValueError if it does not."""
+    total = re.search(r"^MemTotal: +(\d+) kB$", text, re.M)
+    if not total:
+        raise ValueError("/proc/meminfo lacks MemTotal")
+    return int(total[1]) * 1024
 
 
 def processor(text: str) -> str | None:
@@ -90,7 +103,7 @@ def processor(text: str) -> str | None:
 def os_release(text: str) -> dict[str, str]:
     """The assignments of an os-release file (os-release(5))."""
     pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("#"))
-    return {key: value.strip().strip("\"'") for key, _, value in pairs}
+    return {key: printable(value.strip().strip("\"'")) for key, _, value in pairs}
 
 
 def machine_id(secret: str) -> str | None:

@@ -69,7 +69,7 @@ def collect(host: Host) -> Sample:
         names = os.listdir(host.path(_SOURCE))
     except FileNotFoundError:
         return {}
-    return {name: link for name in sorted(names) if (link := _link(host, name))}
+    return {printable(name): link for name in sorted(names) if (link := _link(host, name))}
 
 
 def _link(host: Host, name: str) -> Sample:

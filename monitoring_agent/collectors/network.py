@@ -3,6 +3,7 @@
 from monitoring_agent.host import Host
 from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample
+from monitoring_agent.shared.journal import printable
 
 # The columns in their order: our key, and the rest of the name for Prometheus.
 _COLUMNS = (
@@ -44,5 +45,5 @@ def parse(text: str) -> Sample:
         columns = rest.split()
         if separator and len(columns) >= len(_COLUMNS):
             values = map(int, columns)
-            sample[name.strip()] = {key: value for (key, _, _), value in zip(_COLUMNS, values, strict=False)}
+            sample[printable(name.strip())] = {key: value for (key, _, _), value in zip(_COLUMNS, values, strict=False)}
     return sample

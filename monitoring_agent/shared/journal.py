@@ -2,11 +2,13 @@
 
 import logging
 import os
+import re
 import sys
 
 # The number in front of a line is a syslog priority (sd-daemon(3)).
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if code != 0x0A}
 
 
@@ -15,9 +17,14 @@ MAX_LINE_LETTERS = 4000
 
 
 def printable(text: str, letters: int = MAX_LINE_LETTERS) -> str:
-    """The text on one line and not too long, with control characters escaped: names from outside can be any bytes."""
+    """The text on one line and not too long, with control characters escaped: names from outside can be any bytes.
+
+    Bytes that are no UTF-8, which Python keeps as surrogates in the names of files, could not be written again.
+    """
     if len(text) > letters:
         text = text[:letters] + "…"
+    if not text.isascii():
+        text = _SURROGATES.sub("\ufffd", text)
     return text.replace("\n", "\\n").translate(_ESCAPES)
 
 

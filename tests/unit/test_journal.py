@@ -29,6 +29,11 @@ except ValueError:
 """
 
 
+def test_bytes_that_are_no_text_can_be_written_again() -> None:
+    name = b"caf\xe9\x1b \xf0\x9f\x98\x80".decode("utf-8", "surrogateescape")
+    assert printable(name).encode("utf-8") == "caf\ufffd\\x1b \U0001f600".encode()
+
+
 def spoken(where: str) -> list[str]:
     done = subprocess.run([sys.executable, "-c", SPEAK, where], capture_output=True, text=True, check=True)
     return done.stderr.splitlines()

@@ -1,7 +1,10 @@
 """All collectors on frozen machines of five kinds, and on the same machines with files cut off, missing or strange."""
 
+import dataclasses
 import math
+import os
 import random
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +17,10 @@ from monitoring_agent.collectors.packages import Packages, parse_simulation
 from monitoring_agent.collectors.registry import Collector, collectors
 from monitoring_agent.collectors.units import parse as parse_units
 from monitoring_agent.collectors.units import parse_restarts
+from monitoring_agent.exposition import render
 from monitoring_agent.host import Host
 from monitoring_agent.metric import find
+from monitoring_agent.sampler import Sampler
 from monitoring_agent.shared import wire
 
 TREES = Path(__file__).parents[1] / "trees"
@@ -93,29 +98,56 @@ def is_derived(path: str) -> bool:
     return path.endswith(("_latency_seconds", "busy_percent"))
 
 
+def broken(whole: bytes, choice: random.Random) -> tuple[bytes | None, ...]:
+    """What can become of a file: missing, empty, cut off, with more columns, strange, and counters that start anew."""
+    return (
+        None,
+        b"",
+        whole[: choice.randrange(len(whole) + 1)],
+        whole + b" 5 6 7\n",
+        whole.replace(b"\n", b" 5 6 7\n"),
+        whole.replace(b"0", b"-7").replace(b"1", b"x"),
+        re.sub(rb"\d", b"0", whole),
+        re.sub(rb"\d", b"99", whole),
+        b"\xff\0",
+    )
+
+
+def check(report: dict[str, Any], what: str) -> None:
+    """No rate is negative or infinite, and every error says with which file something was wrong."""
+    for name, health in report["collectors"].items():
+        if not health["ok"]:
+            assert "/" in health["error"], (what, name, health["error"])
+    for path, value in leaves({name: part for name, part in report.items() if name not in {"collectors", "clock"}}):
+        if isinstance(value, float):
+            assert math.isfinite(value), (what, path)
+        if isinstance(value, int | float) and path.endswith(("_per_second", "_percent", "_latency_seconds")):
+            assert value >= 0, (what, path)
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_files_that_are_cut_off_or_missing_or_strange_give_an_error_or_a_sample_and_never_anything_else(
+def test_whatever_becomes_of_a_file_the_next_report_has_an_error_that_names_it_or_a_sample_without_a_wrong_rate(
     kind: str, tmp_path: Path
 ) -> None:
     choice = random.Random(kind)
     root = tmp_path / "root"
     shutil.copytree(TREES / kind, root, symlinks=True)
-    files = sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
-    for path in files:
+    seconds = 0.0
+    made = [dataclasses.replace(one, period_seconds=1, may_block=False) for one in fresh()]
+    sampler = Sampler(made, Host(str(root)), clock=lambda: seconds)
+    for path in sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink()):
         whole = path.read_bytes()
-        strange = whole.replace(b"0", b"-7").replace(b"1", b"x")
-        for content in (None, b"", whole[: choice.randrange(len(whole) + 1)], whole + b" 5 6 7\n", strange, b"\xff\0"):
+        for content in (*broken(whole, choice), whole):
             if content is None:
                 path.unlink()
             else:
                 path.write_bytes(content)
-            for collector in fresh():
-                try:
-                    sample = collector.collect(Host(str(root)))
-                except (ValueError, OSError, LookupError, RuntimeError):
-                    continue  # becomes the collector's error, which says what was wrong
-                wire.encode(collector.derive(sample, sample, 1.0))
-        path.write_bytes(whole)
+            seconds += 1
+            sampler.tick()
+            newest = sampler.recall.newest()
+            assert newest is not None
+            check(wire.decode(newest.body), f"{path.relative_to(root)}: {(content or b'missing')[:200]!r}")
+    assert all(health["ok"] for health in sampler.health().values())  # as soon as the files are whole again
 
 
 def test_the_physical_server_tells_of_its_hardware() -> None:
@@ -138,6 +170,31 @@ def test_the_physical_server_tells_of_its_hardware() -> None:
     assert sample["processors"]["3"] == {
         "hertz": 3_400_000_000, "highest_hertz": 4_800_000_000, "lowest_hertz": 800_000_000
     }  # fmt: skip
+
+
+def test_names_of_any_bytes_are_text_that_can_be_shown_and_sent(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(TREES / "vm", root)
+    strange = b"\xff\xfe\x1b[2J\"\\"
+    (root / "proc/sys/kernel/hostname").write_bytes(strange + b"\n")
+    (root / "proc/4711/stat").write_bytes((root / "proc/4711/stat").read_bytes().replace(b"(", b"(" + strange, 1))
+    (root / "proc/net/dev").write_bytes((root / "proc/net/dev").read_bytes().replace(b"eth0", strange))
+    os.rename(root / "sys/class/net/eth0", os.path.join(os.fsencode(root / "sys/class/net"), strange))
+    group = os.path.join(os.fsencode(root / "sys/fs/cgroup/system.slice"), strange + b".service")
+    os.makedirs(group)
+    (root / "sys/fs/cgroup/cgroup.controllers").write_text("cpu\n", encoding="ascii")
+    Path(os.fsdecode(group), "memory.current").write_text("4096\n", encoding="ascii")
+    samples = [(one, one.collect(Host(str(root)))) for one in fresh()]
+    by_name = {one.name: sample for one, sample in samples}
+    shown = "\ufffd\ufffd\\x1b[2J\"\\"
+    assert by_name["host"]["hostname"] == shown
+    assert by_name["network"][shown]["received_bytes_total"] == 835783048
+    assert by_name["links"][shown]["state"] == "up"
+    assert by_name["control_groups"][f"system.slice/{shown}.service"] == {"memory_bytes": 4096}
+    assert any(one["name"].startswith(shown) for one in by_name["processes"]["top_memory"].values())
+    for sample in by_name.values():
+        wire.encode(sample).decode("utf-8")
+    assert b"\x1b" not in render(samples, {})
 
 
 def test_a_bond_tells_how_many_of_its_interfaces_have_a_link() -> None:

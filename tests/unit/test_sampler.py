@@ -1,5 +1,8 @@
 """The sampler, on a clock of the test's own."""
 
+import math
+import re
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -203,3 +206,88 @@ def test_the_thread_samples_on_a_fixed_beat_until_it_is_stopped() -> None:
     thread.join(5)
     assert not thread.is_alive()
     assert [sequence for sequence, _ in sampler.recall.documents(0)] == [1, 2]
+
+
+def test_an_error_names_the_file_that_was_not_understood_and_is_not_long() -> None:
+    def misread(host: Host) -> Sample:
+        host.read("/proc/stat")
+        raise ValueError("x" * 10_000)
+
+    fine = Collector("fine", 1, lambda host: {"value": len(host.read("/proc/meminfo"))})
+    lost = Counter()
+    lost.error = LookupError("nothing was read")
+    sampler = make(Clock(), fine, Collector("misread", 1, misread), fine, Collector("lost", 1, lost.collect))
+    sampler.tick()
+    health = newest(sampler)["collectors"]
+    assert health["misread"]["error"].startswith("ValueError: xxx")
+    assert health["misread"]["error"].endswith("x…, after reading /proc/stat")
+    assert len(health["misread"]["error"]) < 400
+    assert health["lost"]["error"] == "LookupError: nothing was read"
+
+
+def test_an_error_that_says_something_else_each_second_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    counter = Counter()
+    sampler = make(clock, Collector("counter", 1, counter.collect))
+    for number in range(5):
+        counter.error = ValueError(f"no such column: {number}")
+        sampler.tick()
+        clock.seconds += 1
+    assert len(caplog.records) == 1
+    assert newest(sampler)["collectors"]["counter"]["error"] == "ValueError: no such column: 4"
+
+
+def test_a_device_that_vanishes_comes_back_and_starts_anew_never_has_a_wrong_rate(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(HOST.path(""), root)
+    clock = Clock()
+    made = [one for one in collectors() if one.name in {"disks", "network", "cpu"}]
+    sampler = Sampler(made, Host(str(root)), clock=clock)
+    files = {name: root / "proc" / name for name in ("diskstats", "net/dev", "stat")}
+    whole = {name: file.read_text(encoding="ascii") for name, file in files.items()}
+
+    def without(name: str, what: str) -> str:
+        return "".join(line for line in whole[name].splitlines(True) if what not in line)
+
+    def anew(name: str) -> str:
+        """Every counter of the file at the end of 32 bits, or at 0 behind it."""
+        return re.sub(r"(?<= )\\d+(?= )", lambda match: "4294967295" if wrapped else "0", whole[name])
+
+    rates: list[float] = []
+    for step in range(8):
+        wrapped = step % 4 == 1
+        for name, gone in (("diskstats", " vda "), ("net/dev", "eth0"), ("stat", "cpu1")):
+            files[name].write_text(without(name, gone) if step % 4 == 3 else anew(name), encoding="ascii")
+        sampler.tick()
+        report = newest(sampler)
+        assert all(health["ok"] for health in report["collectors"].values())
+        assert ("vda" in report["disks"], "eth0" in report["network"]) == (step % 4 != 3, step % 4 != 3)
+        for devices in (report["disks"], report["network"], report["cpu"]["cores"]):
+            rates += [
+                value
+                for about in devices.values()
+                for key, value in about.items()
+                if key.endswith(("_per_second", "_percent", "_latency_seconds"))
+            ]
+        clock.seconds += 1
+    assert len(rates) > 100
+    assert min(rates) >= 0
+    assert math.isfinite(max(rates))
+
+
+def test_a_wall_clock_that_jumps_a_day_back_is_only_told_and_every_rate_stays_right() -> None:
+    clock = Clock()
+    wall = [1_794_900_000.0]
+    sampler = Sampler([Collector("counter", 1, Counter().collect)], HOST, clock=clock, wall_clock=lambda: wall[0])
+    said = []
+    for step in range(4):
+        wall[0] += -86400 if step == 2 else 1
+        sampler.tick()
+        said.append(newest(sampler))
+        clock.seconds += 1
+    assert [one["sequence"] for one in said] == [1, 2, 3, 4]
+    assert [one["counter"].get("runs_per_second") for one in said] == [None, 10.0, 10.0, 10.0]
+    assert said[2]["collected_at"] == said[1]["collected_at"] - 86400
+    assert said[3]["collectors"]["counter"]["age_seconds"] == 0.0
+    documents = list(sampler.recall.documents(0))
+    assert [sequence for sequence, _ in documents] == [1, 2, 3, 4]

@@ -1,0 +1,84 @@
+"""What is said of processes, beside what these know of themselves."""
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from monitoring_agent.collectors.processes import Processes
+from monitoring_agent.host import Host
+
+# The two looks of the agent are not at the very moments at which the work began and ended.
+CPU_POINTS = 20.0
+TRAFFIC = 0.3
+
+SPIN = "while True: pass"
+WRITTEN_BYTES = 16 * 1024 * 1024
+WRITE = f"""
+import os, sys, time
+sys.stdin.read(1)
+with open(sys.argv[1], "wb") as file:
+    file.write(bytes({WRITTEN_BYTES}))
+    os.fsync(file.fileno())
+print(flush=True)
+time.sleep(60)
+"""
+
+
+@contextmanager
+def running(*program: str) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-c", *program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_loop_leads_the_top_five_with_the_processor_time_that_it_had() -> None:
+    collector = Processes()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    collector.collect(Host())
+    began = time.monotonic()
+    with running(SPIN) as process:
+        time.sleep(3)
+        top = collector.collect(Host())["top_cpu"]
+        wall = time.monotonic() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert top[str(process.pid)]["cpu_percent"] == pytest.approx(used / wall * 100, abs=CPU_POINTS)
+    assert top[str(process.pid)]["name"] == Path(sys.executable).name[:15]
+
+
+def test_a_process_that_writes_is_among_the_top_five_with_what_it_wrote() -> None:
+    collector = Processes()
+    # Not in /tmp, which may be in memory.
+    with TemporaryDirectory(dir="/var/tmp") as disk, running(WRITE, f"{disk}/written") as process:
+        collector.collect(Host())
+        began = time.monotonic()
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(b"x")
+        process.stdin.flush()
+        process.stdout.readline()
+        time.sleep(1)
+        wall = time.monotonic() - began
+        top = collector.collect(Host())["top_io"]
+    assert top[str(process.pid)]["io_bytes_per_second"] * wall == pytest.approx(WRITTEN_BYTES, rel=TRAFFIC)
+
+
+def test_processes_that_end_while_they_are_read_are_simply_gone() -> None:
+    collector = Processes()
+    lives = "import subprocess\nwhile True: subprocess.run(['true'])"
+    with running(lives), running(lives):
+        began = time.monotonic()
+        while time.monotonic() - began < 2:
+            sample = collector.collect(Host())
+            assert 0 < sample["processes"] <= sample["threads"]
+            assert all(one["cpu_percent"] >= 0 for one in sample.get("top_cpu", {}).values())
