@@ -1,11 +1,9 @@
-"""What the installed and confined agent says, held against the machine's own tools; and its last word."""
+"""What the installed and confined agent says of the machine beside numbers; and its last word."""
 
 import json
 import tempfile
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from monitoring_agent.collectors.registry import collectors
 
@@ -33,24 +31,6 @@ def whole_report(machine: Machine) -> dict[str, Any]:
 def test_no_collector_fails_in_the_sandbox(machine: Machine) -> None:
     failing = {name: one for name, one in whole_report(machine)["collectors"].items() if not one["ok"]}
     assert failing == {}
-
-
-def test_the_numbers_are_those_of_the_machine_s_own_tools(machine: Machine) -> None:
-    said = whole_report(machine)
-    free = machine.run("free -b | awk '/^Mem:/ {print $2, $7}'").split()
-    assert said["memory"]["meminfo"]["MemTotal_bytes"] == int(free[0])
-    assert said["memory"]["meminfo"]["MemAvailable_bytes"] == pytest.approx(int(free[1]), rel=0.1)
-    size, used, available = map(int, machine.run("df -B1 --output=size,used,avail / | tail -n 1").split())
-    root = said["filesystems"]["/"]
-    assert root["size_bytes"] == size
-    assert root["size_bytes"] - root["free_bytes"] == pytest.approx(used, rel=0.05)
-    assert root["available_bytes"] == pytest.approx(available, rel=0.05)
-    inodes = int(machine.run("df --output=itotal / | tail -n 1"))
-    assert root["inodes"] == inodes
-    assert said["host"]["cpus"] == int(machine.run("nproc"))
-    assert len(said["cpu"]["cores"]) >= said["host"]["cpus"]
-    uptime = float(machine.run("cut -d' ' -f1 /proc/uptime"))
-    assert said["uptime"]["uptime_seconds"] == pytest.approx(uptime, abs=10)
 
 
 def test_the_machine_s_identity_is_the_one_that_systemd_derives(machine: Machine) -> None:
