@@ -4,6 +4,7 @@ A filesystem tells its space from memory, whatever became of its disk, and a rea
 wake one that sleeps. Counting what ends costs nothing.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -33,10 +34,14 @@ class Stalls:
         self._seen: dict[str, _Seen] = {}
 
     def look(self, host: Host, numbers: Iterable[str]) -> dict[str, float]:
-        """The block devices, of these as major:minor, in which nothing ended since the look before, and the seconds."""
+        """The block devices, of these as major:minor, in which nothing ended since the look before, and the seconds.
+
+        Only while a task waits for some disk: kernels have been known to forget that an operation ended, and to show
+        it as in progress for ever.
+        """
         now = self._clock()
         seen: dict[str, _Seen] = {}
-        for number in numbers:
+        for number in numbers if _some_task_waits(host) else ():
             ended = _ended_while_busy(host, number)
             if ended is not None:
                 before = self._seen.get(number)
@@ -44,6 +49,11 @@ class Stalls:
         self._seen = seen
         waited = {number: round(now - one.at, 1) for number, one in seen.items()}
         return {number: seconds for number, seconds in waited.items() if seconds >= STALLED_SECONDS}
+
+
+def _some_task_waits(host: Host) -> bool:
+    blocked = re.search(r"^procs_blocked (\d+)$", host.read_if_there("/proc/stat") or "", re.M)
+    return blocked is not None and int(blocked[1]) > 0
 
 
 def _ended_while_busy(host: Host, number: str) -> int | None:

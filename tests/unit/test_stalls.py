@@ -14,6 +14,9 @@ class Disk:
     def __init__(self, root: Path) -> None:
         self.file = root / "sys/dev/block/8:1/stat"
         self.file.parent.mkdir(parents=True)
+        self.blocked = root / "proc/stat"
+        self.blocked.parent.mkdir()
+        self.blocked.write_text("cpu  1 2 3 4\nprocs_running 1\nprocs_blocked 1\n", encoding="ascii")
         self.host = Host(str(root))
         self.seconds = 100.0
         self.stalls = Stalls(lambda: self.seconds)
@@ -62,6 +65,17 @@ def test_a_disk_that_rested_meanwhile_starts_anew(disk: Disk) -> None:
 def test_looks_that_follow_at_once_are_too_soon_to_tell(disk: Disk) -> None:
     disk.look(stat(10, 5, 2))
     disk.seconds += 3
+    assert disk.look(stat(10, 5, 2)) == {}
+
+
+@pytest.mark.parametrize("text", ["procs_blocked 0\n", "", None])
+def test_an_operation_that_the_kernel_never_ends_is_no_stall_while_nobody_waits(disk: Disk, text: str | None) -> None:
+    disk.look(stat(10, 5, 2))
+    disk.seconds += 15
+    if text is None:
+        disk.blocked.unlink()
+    else:
+        disk.blocked.write_text(text, encoding="ascii")
     assert disk.look(stat(10, 5, 2)) == {}
 
 
