@@ -1,5 +1,7 @@
 """The newest samples for Prometheus: the text format, in node_exporter's names (prometheus.io, exposition formats)."""
 
+import os
+import resource
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,7 +26,7 @@ def render(samples: Iterable[tuple[Collector, Sample]], health: dict[str, Sample
         kind = "counter" if metric.is_counter and name.endswith("_total") else _kind(name, metric)
         lines += [f"# HELP {name} {metric.meaning[:1].upper()}{metric.meaning[1:]} ({metric.source}).".translate(_HELP),
                   f"# TYPE {name} {kind}", *values]  # fmt: skip
-    lines += _collectors(health)
+    lines += [*_collectors(health), *_process()]
     return ("\n".join(lines) + "\n").encode("utf-8")
 
 
@@ -79,4 +81,23 @@ def _collectors(health: dict[str, Sample]) -> list[str]:
     return lines + [
         f'node_scrape_collector_duration_seconds{{collector="{name}"}} {one["duration_seconds"]}'
         for name, one in health.items()
+    ]
+
+
+def _process() -> list[str]:
+    """What the agent itself uses, in the names of Prometheus' client libraries."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    with open("/proc/self/statm", encoding="ascii") as file:
+        virtual, resident = (int(pages) * resource.getpagesize() for pages in file.read().split()[:2])
+    values: tuple[tuple[str, str, str, float], ...] = (
+        ("cpu_seconds_total", "counter", "Processor time that the agent used.", usage.ru_utime + usage.ru_stime),
+        ("resident_memory_bytes", "gauge", "Memory of the agent, shared pages included.", resident),
+        ("virtual_memory_bytes", "gauge", "Addresses that the agent has mapped.", virtual),
+        ("open_fds", "gauge", "File descriptors that the agent has open.", len(os.listdir("/proc/self/fd"))),
+        ("max_fds", "gauge", "File descriptors that it may have.", resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
+    )
+    return [
+        line
+        for name, kind, meaning, value in values
+        for line in (f"# HELP process_{name} {meaning}", f"# TYPE process_{name} {kind}", f"process_{name} {value!r}")
     ]

@@ -35,6 +35,8 @@ _HERTZ = "node_cpu_scaling_frequency"
 METRICS = (
     Metric("temperatures.*.*.celsius", "temperature", _HWMON, "node_hwmon_temp_celsius", _CHIP),
     Metric("temperatures.*.*.critical_celsius", "damaging temperature", _HWMON, "node_hwmon_temp_crit_celsius", _CHIP),
+    Metric("temperatures.*.*.critical_over_celsius", "no longer critical from here down", _HWMON,
+           "node_hwmon_temp_crit_hyst_celsius", _CHIP),
     Metric("temperatures.*.*.high_celsius", "too high a temperature", _HWMON, "node_hwmon_temp_max_celsius", _CHIP),
     Metric("temperatures.*.*.alarm", "1 while it is out of its limits", _HWMON, "node_hwmon_temp_alarm", _CHIP),
     Metric("temperatures.*.*.critical_alarm", "1 while it is critical", _HWMON, "node_hwmon_temp_crit_alarm_celsius",
@@ -97,7 +99,11 @@ def _sensors(host: Host) -> Sample:
                 fans.setdefault(chip, {})[sensor] = about
             else:
                 about["celsius"] = value / 1000
-                for suffix, key in (("crit", "critical_celsius"), ("max", "high_celsius")):
+                for suffix, key in (
+                    ("crit", "critical_celsius"),
+                    ("crit_hyst", "critical_over_celsius"),
+                    ("max", "high_celsius"),
+                ):
                     limit = sysfs.number(host, f"{base}/{sensor}_{suffix}")
                     if limit is not None:
                         about[key] = limit / 1000

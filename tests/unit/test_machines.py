@@ -154,8 +154,8 @@ def test_the_physical_server_tells_of_its_hardware() -> None:
     sample = hardware.collect(tree("physical"))
     chip = sample["temperatures"]["platform_coretemp_0"]
     assert chip["temp1"] == {
-        "celsius": 47.0, "critical_celsius": 100.0, "high_celsius": 80.0, "alarm": 0, "critical_alarm": 1,
-        "label": "Package id 0",
+        "celsius": 47.0, "critical_celsius": 100.0, "critical_over_celsius": 98.0, "high_celsius": 80.0, "alarm": 0,
+        "critical_alarm": 1, "label": "Package id 0",
     }  # fmt: skip
     assert sample["fans"] == {"nct6775": {"fan1": {"revolutions_per_minute": 1250, "label": "CPU fan"}}}
     assert sample["mains"] == {"AC": {"online": 1}}
