@@ -82,7 +82,7 @@ def _read(host: Host, group: str) -> Sample:
         for name, key in (("rbytes", "read_bytes_total"), ("wbytes", "written_bytes_total")):
             sample[key] = sum(map(int, re.findall(rf"\b{name}=(\d+)", traffic)))
     for resource in ("cpu", "memory", "io"):
-        stalled = re.search(r"^some .*total=(\d+)$", _text(host, group, f"{resource}.pressure"), re.M)
+        stalled = re.search(r"^some .*\btotal=(\d+)", _text(host, group, f"{resource}.pressure"), re.M)
         if stalled:
             sample[f"{resource}_stalled_seconds_total"] = int(stalled[1]) / 1_000_000
     return sample

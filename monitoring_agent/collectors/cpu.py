@@ -105,7 +105,7 @@ def parse(text: str) -> Sample:
         elif name.startswith("cpu"):
             cores[name[3:]] = _times(rest)
         elif name in _COUNTS:
-            total[_COUNTS[name]] = int(rest)
+            total[_COUNTS[name]] = int(rest.partition(" ")[0])
         elif name == "intr":
             # The line goes on with a column for each of up to thousands of interrupts; only the sum is wanted.
             total["interrupts_total"] = int(rest.partition(" ")[0])

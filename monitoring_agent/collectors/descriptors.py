@@ -22,8 +22,8 @@ METRICS = (
 def collect(host: Host) -> Sample:
     """`{files_open, files_limit, entropy_available_bits, entropy_pool_bits}`."""
     columns = host.read("/proc/sys/fs/file-nr").split()
-    if len(columns) != 3:
-        raise ValueError("/proc/sys/fs/file-nr does not have three columns")
+    if len(columns) < 3:
+        raise ValueError("/proc/sys/fs/file-nr has too few columns")
     sample: Sample = {"files_open": int(columns[0]), "files_limit": int(columns[2])}
     for key, file in (("entropy_available_bits", "entropy_avail"), ("entropy_pool_bits", "poolsize")):
         text = host.read_if_there(f"/proc/sys/kernel/random/{file}")

@@ -66,4 +66,4 @@ def parse_softnet(text: str) -> Sample:
 def parse_neighbours(text: str) -> Sample:
     """How many complete entries there are for each interface; the first line is a heading."""
     rows = (line.split() for line in text.splitlines()[1:])
-    return dict(Counter(columns[5] for columns in rows if len(columns) == 6 and columns[2] != "0x0"))
+    return dict(Counter(columns[5] for columns in rows if len(columns) >= 6 and columns[2] != "0x0"))

@@ -40,9 +40,9 @@ def parse(text: str) -> Sample:
     """The counters of one file of /proc/pressure. Raises ValueError if a line has no total."""
     sample: Sample = {}
     for line in text.splitlines():
-        kind, _, rest = line.partition(" ")
-        _, separator, micros = rest.rpartition("total=")
-        if not separator:
+        kind, *columns = line.split()
+        total = [column[6:] for column in columns if column.startswith("total=")]
+        if not total:
             raise ValueError("a line of /proc/pressure has no total")
-        sample[f"{kind}_stalled_seconds_total"] = int(micros) / 1_000_000
+        sample[f"{kind}_stalled_seconds_total"] = int(total[0]) / 1_000_000
     return sample

@@ -150,6 +150,29 @@ def test_whatever_becomes_of_a_file_the_next_report_has_an_error_that_names_it_o
     assert all(health["ok"] for health in sampler.health().values())  # as soon as the files are whole again
 
 
+# Files of columns, in which newer kernels have put more columns behind those they had.
+COLUMNS = (
+    "proc/stat", "proc/diskstats", "proc/net/dev", "proc/net/arp", "proc/net/softnet_stat", "proc/net/snmp",
+    "proc/net/netstat", "proc/pressure/cpu", "proc/pressure/io", "proc/loadavg", "proc/uptime",
+    "proc/sys/fs/file-nr", "proc/schedstat", "proc/4711/stat", "proc/self/mountinfo",
+)  # fmt: skip
+
+
+def test_more_columns_of_a_newer_kernel_change_nothing(tmp_path: Path) -> None:
+    def collected() -> dict[str, Any]:
+        made = [one for one in fresh() if one.name not in {"clock", "filesystems"}]
+        samples = {one.name: one.collect(Host(str(root))) for one in made}
+        return samples | {"disks": samples["disks"]["vda"]}  # the other disks there are of an older kernel
+
+    root = tmp_path / "root"
+    shutil.copytree(TREES / "vm", root)
+    before = collected()
+    for name in COLUMNS:
+        path = root / name
+        path.write_bytes(path.read_bytes().replace(b"\n", b" 7 8 9\n"))
+    assert collected() == before
+
+
 def test_the_physical_server_tells_of_its_hardware() -> None:
     sample = hardware.collect(tree("physical"))
     chip = sample["temperatures"]["platform_coretemp_0"]
