@@ -54,7 +54,7 @@ def parse(text: str) -> Sample:
 
 
 def _confined(container: Container, meminfo: Sample) -> Sample:
-    """What stands in place of the host's numbers where the container has a limit; of what is shared they are right."""
+    """What stands in place of the host's numbers where the container has a limit; without one it shares the host's."""
     memory, swap = container.memory(), container.swap()
     sample: Sample = {}
     if memory.limit_bytes is not None and memory.limit_bytes <= meminfo["MemTotal_bytes"]:
