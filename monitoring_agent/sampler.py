@@ -58,7 +58,8 @@ class Sampler:
     previous: dict[str, Any] | None = None  # how the agent's life before this one ended
 
     def __post_init__(self) -> None:
-        self._slots = [_Slot(collector, due=float("-inf")) for collector in self.collectors]
+        now = self.clock()
+        self._slots = [_Slot(collector, due=now + collector.delay_seconds) for collector in self.collectors]
         self._sequence = 0
         self._document: Document = {}  # the newest report
         self.life = round(self.wall_clock(), 3)  # tells this life of the agent from those before

@@ -37,7 +37,8 @@ class Collector:
     """One topic of the report.
 
     `period_seconds` may be infinite: once. `derive` adds to a sample what its predecessor and the seconds
-    between tell. A collector that `may_block` runs in a thread of its own.
+    between tell. A collector that `may_block` runs in a thread of its own. One with a `delay_seconds` begins so long
+    after the agent: it is hard work, and a machine that has just been started has better things to do.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Collector:
     collect: Callable[[Host], Sample]
     derive: Callable[[Sample, Sample, float], Sample] = with_rates
     may_block: bool = False
+    delay_seconds: float = 0.0
     metrics: tuple[Metric, ...] = ()
 
 
@@ -74,5 +76,7 @@ def collectors() -> tuple[Collector, ...]:
         Collector("hardware", 15, hardware.collect, may_block=True, metrics=hardware.METRICS),
         Collector("units", 30, units.collect, may_block=True, metrics=units.METRICS),
         Collector("restarts", 300, units.collect_restarts, may_block=True, metrics=units.RESTARTS_METRICS),
-        Collector("packages", 3600, packages.Packages().collect, may_block=True, metrics=packages.METRICS),
+        Collector(
+            "packages", 3600, packages.Packages().collect, may_block=True, delay_seconds=10, metrics=packages.METRICS
+        ),
     )

@@ -38,6 +38,7 @@ AT_HAND = (
     "python3-httptools",
     "python3-psutil",
     "python3-pytest",
+    "python3-pytest-xdist",
     "python3-requests",
     "python3-sdnotify",
     "python3-uvloop",

@@ -68,6 +68,17 @@ def test_a_report_has_every_collector_and_what_became_of_it() -> None:
     assert report["schema"] == 1
 
 
+def test_what_is_hard_work_begins_some_time_after_the_agent() -> None:
+    clock = Clock()
+    late = Collector("late", 60, Counter().collect, delay_seconds=10)
+    sampler = make(clock, Collector("counter", 1, Counter().collect), late)
+    for seconds, there in ((0, False), (9, False), (1, True), (10, True)):
+        clock.seconds += seconds
+        sampler.tick()
+        assert ("late" in newest(sampler)) == there
+    assert newest(sampler)["late"] == {"runs_total": 10}
+
+
 def test_rates_are_over_the_time_between_the_samples_and_not_over_the_period() -> None:
     clock = Clock()
     sampler = make(clock, Collector("counter", 1, Counter().collect))
