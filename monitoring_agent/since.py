@@ -61,7 +61,9 @@ def changes(recall: Recall, since: int, step: int) -> bytes:
     behind = newest.sequence - since
     if since < oldest or not 0 <= behind <= MAX_STEPS_BEHIND * step:
         return _report(newest.body, [])
-    if behind == 1 and newest.change is not None:
+    if behind == 0:
+        patches = []
+    elif behind == 1 and newest.change is not None:
         patches = [newest.change]
     else:
         patches = _patches(_steps(recall, since, step, newest.sequence))

@@ -1,8 +1,12 @@
 """The gunicorn worker: samples in a thread of its own, and does not let a client hold it up.
 
 Stock gthread waits for ever for a client that sends half a request: as many of them as there are threads stop it,
-and gunicorn's own timeout does not notice. Here a connection takes no thread before the head of its request is there
-whole, everything has a deadline, and the sign of life stops when sampling stops.
+and gunicorn's own timeout does not notice. Here nothing happens to a connection before the head of its request is
+there whole, everything has a deadline, and the sign of life stops when sampling stops.
+
+An answer that is ready is given by the main thread itself, which never waits for a client: changing threads twice
+costs more than the answer. A thread of the pool takes what has to be put together first, what a client does not
+take at once, and TLS.
 """
 
 import contextlib
@@ -17,6 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -24,6 +29,7 @@ from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseExc
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from monitoring_agent.app import Service
+from monitoring_agent.client_socket import ClientSocket
 from monitoring_agent.collectors.registry import collectors
 from monitoring_agent.host import Host
 from monitoring_agent.sampler import Sampler
@@ -43,6 +49,9 @@ TLS_HELLO = b"\x16\x03"  # how a handshake begins (RFC 8446, 5.1): waiting for m
 # Well below the 1024 descriptors that a service has by default.
 MAX_CONNECTIONS = 512
 
+# Requests whose answer is ready, or so if this is the sequence of the report before the newest one.
+_READY = re.compile(rb"GET /[^\s?]*(?:\?changes=(\d{1,18})(?:&[^\s?]*)?)? HTTP/1\.[01]\r\n")
+_EXPECTS = re.compile(rb"\r\nexpect[ \t]*:", re.I)  # an answer before the answer
 _HAS_BODY = re.compile(rb"\r\n(?:transfer-encoding[ \t]*:|content-length[ \t]*:[ \t]*0*[^0\s])", re.I)
 
 
@@ -69,6 +78,7 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._waiting: dict[TConn, float] = {}  # for the head of a request: connection to its deadline
         self._seen: dict[TConn, int] = {}  # how much of that head was there already
         self._serving: dict[TConn, float] = {}  # given to the threads: connection to its deadline
+        self._answered: dict[TConn, Any] = {}  # what gunicorn made of a request whose answer a thread sends on
         self._refused: deque[socket.socket] = deque()
         self._wants_settings = False
         self._stop = threading.Event()
@@ -143,6 +153,7 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             sock, client = listener.accept()
         except OSError:
             return  # gone again, or no descriptor left: the next turn tries again
+        sock = ClientSocket(sock.family, sock.type, sock.proto, fileno=sock.detach())
         sock.setblocking(False)
         if not self._service.access.allows(client[0]):
             self._refuse(sock, FORBIDDEN)
@@ -195,11 +206,33 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._forget(conn)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
         refusal = _refusal_of(head)
-        if refusal is None:
+        if refusal is not None:
+            self.nr_conns -= 1
+            self._refuse(sock, refusal)
+        elif isinstance(sock, ClientSocket) and self._is_ready(head):
+            self._answer(conn, sock)
+        else:
             self._hand_over(conn)
-            return
-        self.nr_conns -= 1
-        self._refuse(sock, refusal)
+
+    def _is_ready(self, head: bytes) -> bool:
+        """Whether the answer to this request does not have to be put together of what the memory holds."""
+        found = _READY.match(head)
+        if not found or _EXPECTS.search(head):
+            return False
+        newest = self._service.newest()
+        return found[1] is None or newest is None or newest.sequence - int(found[1]) <= 1
+
+    def _answer(self, conn: TConn, sock: ClientSocket) -> None:
+        """Answer in this thread, which does not wait: what the client does not take at once is a thread's to send."""
+        conn.data_ready = True  # gunicorn 27 would wait for more to come
+        sock.hold()
+        conn.init()
+        result = super().handle(conn)
+        if sock.send_held():
+            self._finish(conn, result)
+        else:
+            self._answered[conn] = result
+            self._hand_over(conn)
 
     def _refuse_handshake(self, conn: TConn, sock: socket.socket, error: ssl.SSLError) -> None:
         """This is no TLS, or not one that is wanted here; OpenSSL has told the client."""
@@ -226,6 +259,14 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         conn.data_ready = True  # gunicorn 27 would wait for more to come, and over TLS all has come
         super().enqueue_req(conn)
 
+    def _finish(self, conn: TConn, result: Any) -> None:
+        """Have gunicorn keep or close the connection, as it does when a thread is done with a request."""
+        done = _Done(conn, result)
+        if hasattr(self, "method_queue"):  # gunicorn 27
+            self.finish_request(conn, done)
+        else:
+            self.finish_request(done)
+
     def _refuse(self, sock: socket.socket, answer: bytes) -> None:
         """Answer without reading a byte. The socket is closed a turn later, so that the answer arrives first."""
         with contextlib.suppress(OSError):
@@ -246,11 +287,19 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.poller.unregister(conn.sock)
 
     def handle(self, conn: TConn) -> Any:
-        """In a thread of the pool: one request."""
+        """In a thread of the pool: one request, or the rest of its answer."""
         try:
+            if conn in self._answered:
+                return self._send_on(conn)
             return super().handle(conn)
         finally:
             self._serving.pop(conn, None)
+
+    def _send_on(self, conn: TConn) -> Any:
+        result = self._answered.pop(conn)
+        conn.sock.setblocking(True)
+        conn.sock.send_rest()  # where it raises, gunicorn closes the connection
+        return result
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         """What gunicorn would answer with HTML, and log: nonsense from a client is no news."""
@@ -265,6 +314,20 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             log.error("a request failed", exc_info=exc)
         with contextlib.suppress(OSError):
             client.sendall(answer)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What gunicorn asks of the future of a request that a thread was done with."""
+
+    conn: TConn
+    value: Any
+
+    def cancelled(self) -> bool:
+        return False
+
+    def result(self) -> Any:
+        return self.value
 
 
 class _PatientSelector(selectors.DefaultSelector):

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from monitoring_agent.collectors.registry import collectors
+from monitoring_agent.server import THREADS
 from monitoring_agent.shared import address
 from monitoring_agent.shared.patch import apply
 from tests.integration.conftest import MakeAgent
@@ -195,6 +196,31 @@ def test_half_a_request_on_a_kept_connection_holds_no_thread(agent: AgentDaemon)
     assert time.monotonic() - started < 1
     for connection in kept:
         connection.close()
+
+
+def test_clients_that_take_no_answer_hold_up_nobody_and_are_cut_off(agent: AgentDaemon) -> None:
+    question = f"GET /getmetrics HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+    deaf = [socket.socket() for _ in range(THREADS)]
+    for sock in deaf:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        sock.connect(("127.0.0.1", agent.port))
+        sock.settimeout(10)
+    open_still = set(deaf)
+    deadline = time.monotonic() + 30
+    while open_still:  # ask until what the agent has for each is more than the kernel holds, and it gives up
+        assert time.monotonic() < deadline
+        time.sleep(0.02)  # two questions at once would be refused
+        for sock in list(open_still):
+            try:
+                sock.sendall(question)
+            except OSError:
+                open_still.remove(sock)
+        started = time.monotonic()
+        assert agent.get("/healthcheck")[0] == 200
+        assert time.monotonic() - started < 1
+    for sock in deaf:
+        sock.close()
+    assert not agent.said("Traceback")
 
 
 def cpu_seconds(pid: int) -> float:

@@ -29,6 +29,7 @@ LAYERS = {
     "monitoring_agent.metric": 2,
     "monitoring_agent.recall": 2,
     "monitoring_agent.goodbye": 2,
+    "monitoring_agent.client_socket": 2,
     "monitoring_agent.since": 3,
     "monitoring_agent.collectors.probes": 2,
     "monitoring_agent.collectors.commands": 2,
