@@ -82,7 +82,7 @@ def collect(host: Host) -> Sample:
 
     In a container, of which these may be the host's, also `{limit_cores, used_seconds_total, throttled_seconds_total}`.
     """
-    sample = parse(host.read("/proc/stat"))
+    sample = parse(host.read_again("/proc/stat"))
     container = container_of(host)
     if container:
         sample |= {f"{name}_seconds_total": seconds for name, seconds in container.cpu_seconds().items()}

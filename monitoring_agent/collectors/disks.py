@@ -63,7 +63,7 @@ METRICS = (
 
 def collect(host: Host) -> Sample:
     """`{"sda": {reads_total, read_bytes_total, read_time_seconds_total, …}}` for every whole device."""
-    return parse(host.read("/proc/diskstats"))
+    return parse(host.read_again("/proc/diskstats"))
 
 
 def parse(text: str) -> Sample:

@@ -17,7 +17,7 @@ METRICS = (
 
 def collect(host: Host) -> Sample:
     """`{load_1m, load_5m, load_15m, tasks_runnable, tasks}`, and in a container `scope`."""
-    sample = parse(host.read("/proc/loadavg"))
+    sample = parse(host.read_again("/proc/loadavg"))
     return sample | {"scope": "host"} if container_of(host) else sample
 
 

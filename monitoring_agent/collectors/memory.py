@@ -27,7 +27,7 @@ def collect(host: Host) -> Sample:
 
     In a container with a limit `limit_bytes`, and what is used is used by it, of its limit.
     """
-    sample = parse(host.read("/proc/meminfo"))
+    sample = parse(host.read_again("/proc/meminfo"))
     container = container_of(host)
     return sample | _confined(container, sample["meminfo"]) if container else sample
 

@@ -33,7 +33,7 @@ METRICS = tuple(
 
 def collect(host: Host) -> Sample:
     """`{"eth0": {received_bytes_total, sent_bytes_total, received_packets_total, …}}`."""
-    return parse(host.read("/proc/net/dev"))
+    return parse(host.read_again("/proc/net/dev"))
 
 
 def parse(text: str) -> Sample:

@@ -29,7 +29,7 @@ def collect(host: Host) -> Sample:
     for resource in RESOURCES:
         try:
             own = container.pressure(resource) if container else None
-            text = host.read(own or f"/proc/pressure/{resource}")
+            text = host.read_again(own or f"/proc/pressure/{resource}")
         except OSError:
             continue  # a kernel built without PSI has no file, one booted with psi=0 refuses to read it
         sample[resource] = parse(text)

@@ -25,8 +25,8 @@ def collect(host: Host) -> Sample:
     """`{"Tcp_RetransSegs": 12, …}`."""
     sample: Sample = {}
     for name in ("/proc/net/snmp", "/proc/net/netstat"):
-        sample |= parse_pairs(host.read_if_there(name) or "")
-    return sample | parse_ip6(host.read_if_there("/proc/net/snmp6") or "")
+        sample |= parse_pairs(host.read_again_if_there(name) or "")
+    return sample | parse_ip6(host.read_again_if_there("/proc/net/snmp6") or "")
 
 
 def parse_pairs(text: str) -> Sample:

@@ -13,7 +13,7 @@ METRICS = (Metric("*", "the kernel's number of this name", "/proc/net/sockstat, 
 
 def collect(host: Host) -> Sample:
     """`{"sockets_used": 152, "TCP_inuse": 7, "TCP_mem_bytes": 4096, …}`."""
-    texts = (host.read_if_there(f"/proc/net/{name}") or "" for name in ("sockstat", "sockstat6"))
+    texts = (host.read_again_if_there(f"/proc/net/{name}") or "" for name in ("sockstat", "sockstat6"))
     return parse("\n".join(texts))
 
 

@@ -9,7 +9,7 @@ METRICS = (Metric("uptime_seconds", "time since the machine was started", "/proc
 
 def collect(host: Host) -> Sample:
     """`{uptime_seconds}`."""
-    return parse(host.read("/proc/uptime"))
+    return parse(host.read_again("/proc/uptime"))
 
 
 def parse(text: str) -> Sample:

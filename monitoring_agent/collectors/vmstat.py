@@ -21,7 +21,7 @@ METRICS = tuple(Metric(name, meaning, "/proc/vmstat", f"node_vmstat_{line}") for
 
 def collect(host: Host) -> Sample:
     """`{paged_in_kibibytes_total, …, oom_kills_total}`; in a container the kills are those of its own processes."""
-    sample = parse(host.read("/proc/vmstat"))
+    sample = parse(host.read_again("/proc/vmstat"))
     container = container_of(host)
     killed = container.oom_kills() if container else None
     return sample if killed is None else sample | {"oom_kills_total": killed}
