@@ -19,13 +19,17 @@ STALE_SECONDS = 5.0
 
 
 class Service:
-    """What the endpoints speak for. The sampler comes after the fork; `access` and `tls` may be exchanged."""
+    """What the endpoints speak for. The sampler comes after the fork; `access` and `tls` may be exchanged.
+
+    `terms` are what a connection was let in under: with other ones it has to be made anew.
+    """
 
     def __init__(
         self, access: Access, clock: Callable[[], float] = time.monotonic, tls: ssl.SSLContext | None = None
     ) -> None:
         self.access = access
         self.tls = tls
+        self.terms: tuple[object, ...] = ()
         self.sampler: Sampler | None = None
         self.previous: dict[str, Any] | None = None  # how the agent's life before this one ended
         self._clock = clock

@@ -56,6 +56,7 @@ class AgentApplication(BaseApplication):  # type: ignore[misc]
         self.pause_seconds = pause_seconds
         self.settings = settings
         self.service = Service(Access(settings.allow, settings.tokens), tls=settings.tls)
+        self.service.terms = _terms(settings)
         self.heartbeat = Heartbeat()
         state = os.environ.get("STATE_DIRECTORY")  # systemd made it for the unit (systemd.exec(5))
         self._state = Path(state) if state else None
@@ -116,6 +117,7 @@ class AgentApplication(BaseApplication):  # type: ignore[misc]
         self.settings = settings
         self.service.access = Access(settings.allow, settings.tokens)
         self.service.tls = settings.tls
+        self.service.terms = _terms(settings)
         logging.getLogger().setLevel(settings.log_level.upper())
         self.callable = None  # the application with its paths is made anew
 
@@ -125,6 +127,11 @@ class AgentApplication(BaseApplication):  # type: ignore[misc]
             self.take(agent_settings.load(self.config))
         except BadSettings as error:
             log.error("the settings changed again while they were read: %s", error)
+
+
+def _terms(settings: Settings) -> tuple[object, ...]:
+    """Who is let in, and with which certificates."""
+    return settings.allow, settings.tls_fingerprint
 
 
 def main() -> int:

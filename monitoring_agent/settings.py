@@ -18,18 +18,22 @@ class Settings:
     metrics_path: str
     tokens: tuple[str, ...]
     tls: ssl.SSLContext | None
+    tls_fingerprint: tuple[object, ...]
     log_level: str
 
 
 def load(named: Path | None) -> Settings:
     """Read the settings file (see keys.load) and the token. Raises BadSettings with every mistake."""
     values = keys.load(named)
+    files = tls.Files(values["TLS_CERT"], values["TLS_KEY"], values["TLS_CA"])
+    fingerprint = tls.fingerprint(files)  # before they are read: a change meanwhile is seen by the next reload
     return Settings(
         listen=values["AGENT_LISTEN"],
         allow=values["AGENT_ALLOW"],
         health_path=values["HEALTHROOT"],
         metrics_path=values["METRICSROOT"],
         tokens=keys.read_tokens(values["TOKEN_FILE"]),
-        tls=tls.serving(tls.Files(values["TLS_CERT"], values["TLS_KEY"], values["TLS_CA"])),
+        tls=tls.serving(files),
+        tls_fingerprint=fingerprint,
         log_level=values["LOG_LEVEL"],
     )

@@ -34,7 +34,7 @@ from monitoring_agent.collectors.registry import collectors
 from monitoring_agent.host import Host
 from monitoring_agent.sampler import Sampler
 from monitoring_agent.shared import wire
-from monitoring_agent.shared.tls import TlsSocket
+from monitoring_agent.shared.tls import ACCESS_DENIED, TlsSocket
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         sock = ClientSocket(sock.family, sock.type, sock.proto, fileno=sock.detach())
         sock.setblocking(False)
         if not self._service.access.allows(client[0]):
-            self._refuse(sock, FORBIDDEN)
+            self._refuse(sock, ACCESS_DENIED if self._service.tls else FORBIDDEN)
             return
         if self.nr_conns >= MAX_CONNECTIONS:
             if not self._waiting:
@@ -164,12 +164,9 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 return
             self._drop(next(iter(self._waiting)))  # the one that has been silent for longest
         if self._service.tls:
-            try:
-                sock = self._service.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-            except OSError:
-                sock.close()
-                return
+            sock = TlsSocket(sock, self._service.tls)
         conn = TConn(self.cfg, sock, client, listener.getsockname())
+        conn.terms = self._service.terms
         self.nr_conns += 1
         self.enqueue_req(conn)
 
@@ -179,8 +176,9 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         The head is only looked at: the bytes stay in the socket. Shaking hands for TLS is a part of it, and has
         the same deadline.
         """
-        if _has_buffered(conn):
-            # A second request came before the first was answered. Nobody who means well does that.
+        if _has_buffered(conn) or conn.terms != self._service.terms:
+            # A second request came before the first was answered: nobody who means well does that. Or a reload has
+            # changed who is let in, and how: whoever is let in now connects anew.
             self.nr_conns -= 1
             conn.close()
         else:
@@ -193,7 +191,7 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         except BlockingIOError:
             self._wait_for_more(conn, sock, 0)
             return
-        except ssl.SSLError as error:
+        except (ssl.SSLError, ConnectionAbortedError) as error:
             self._refuse_handshake(conn, sock, error)
             return
         except OSError:
@@ -234,12 +232,12 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._answered[conn] = result
             self._hand_over(conn)
 
-    def _refuse_handshake(self, conn: TConn, sock: socket.socket, error: ssl.SSLError) -> None:
-        """This is no TLS, or not one that is wanted here; OpenSSL has told the client."""
+    def _refuse_handshake(self, conn: TConn, sock: socket.socket, error: OSError) -> None:
+        """This is no TLS, or not one that is wanted here, of which OpenSSL has told the client; or too much of it."""
         if conn in self._waiting:
             self._forget(conn)
         self.nr_conns -= 1
-        if error.reason == "HTTP_REQUEST":
+        if getattr(error, "reason", None) == "HTTP_REQUEST":
             self._refuse(socket.socket(fileno=sock.detach()), WANTS_TLS)
         else:
             conn.close()
