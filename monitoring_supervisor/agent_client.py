@@ -24,6 +24,7 @@ OUR_OWN_WANT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOME
 MAX_HEAD_BYTES = 64 * 1024
 # Everything of one answer: the body, and what a hostile agent puts around it.
 MAX_ANSWER_BYTES = wire.MAX_BODY_BYTES + MAX_HEAD_BYTES
+NOT_ALLOWED = "this machine's address is not in the agent's AGENT_ALLOW"
 TOO_LARGE = f"the answer is larger than {MAX_ANSWER_BYTES} bytes, or its head than {MAX_HEAD_BYTES}"
 
 
@@ -258,8 +259,10 @@ class AgentClient:
 def _why_not_connected(error: OSError) -> tuple[Kind, str]:
     """ssl.SSLError and socket.gaierror are OSErrors too."""
     detail = printable(error.strerror or str(error))
+    if isinstance(error, ssl.SSLError) and is_not_allowed(error):
+        return Kind.UNAUTHORISED, NOT_ALLOWED
     if isinstance(error, ssl.SSLError | ssl.CertificateError):
-        return Kind.TLS, f"TLS: {_why_no_tls(error) or detail}"
+        return Kind.TLS, f"TLS: {why_no_tls(error) or detail}"
     if isinstance(error, socket.gaierror):
         return Kind.NAME_NOT_FOUND, f"the name cannot be resolved: {detail}"
     if isinstance(error, ConnectionRefusedError):
@@ -269,7 +272,12 @@ def _why_not_connected(error: OSError) -> tuple[Kind, str]:
     return Kind.UNREACHABLE, detail
 
 
-def _why_no_tls(error: ssl.SSLError | ssl.CertificateError) -> str | None:
+def is_not_allowed(error: ssl.SSLError) -> bool:
+    """Whether an agent with TLS says that this machine is not in its AGENT_ALLOW, which takes no handshake."""
+    return "ACCESS_DENIED" in (error.reason or "")
+
+
+def why_no_tls(error: ssl.SSLError | ssl.CertificateError) -> str | None:
     """In our words what OpenSSL says in its own, as far as it is one of the usual mistakes."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the agent's certificate is not accepted: {printable(error.verify_message)}"

@@ -1,5 +1,6 @@
 """The fleet's private certificate authority: made with openssl on first use, its key readable by root alone."""
 
+import errno
 import ipaddress
 import os
 import subprocess
@@ -8,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-AUTHORITY_DAYS = 3650
+AUTHORITY_DAYS = 7300  # twice as long as any certificate of it
 TIMEOUT_SECONDS = 60.0
 
 # Everything is said here, so that what the machine's own openssl.cnf says does not matter. Python 3.13 wants the
@@ -61,6 +62,8 @@ class Authority:
         try:
             if not self._directory.exists():
                 self._make()
+            for name in ("ca.key", "ca.pem"):
+                (self._directory / name).open("rb").close()  # else openssl would say it, in its own words
             ca = (self._directory / "ca.pem").read_bytes()
             with tempfile.TemporaryDirectory() as scratch:
                 purposes = "serverAuth,clientAuth" if asks else "serverAuth"
@@ -70,7 +73,8 @@ class Authority:
                 _request(made, "made", names[0], extensions, days, signed)
                 return Identity((made / "made.pem").read_bytes(), (made / "made.key").read_bytes(), ca)
         except OSError as error:
-            raise NotMade(f"{error.filename or self._directory}: {error.strerror}; use sudo") from None
+            remedy = "; use sudo" if isinstance(error, PermissionError) else ""
+            raise NotMade(f"{error.filename or self._directory}: {error.strerror}{remedy}") from None
 
     def _make(self) -> None:
         """Renamed when complete: whoever interrupts it leaves no half an authority behind."""
@@ -78,7 +82,12 @@ class Authority:
             made = Path(scratch) / "ca"
             made.mkdir(mode=0o700)
             _request(made, "ca", "monitoring", _AUTHORITY, AUTHORITY_DAYS)
-            made.rename(self._directory)
+            try:
+                made.rename(self._directory)
+            except OSError as error:
+                # Whoever else enrolls for the first time just now may have been quicker.
+                if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
+                    raise
 
 
 def _request(directory: Path, stem: str, name: str, extensions: str, days: int, signed: Sequence[str] = ()) -> None:

@@ -24,7 +24,7 @@ from monitoring_supervisor.ctl.text import safe
 DAYS = 825
 # By these names a machine that watches asks its own agent.
 OWN_NAMES = ("localhost", "127.0.0.1", "::1")
-# Only root and the daemons read these, everybody the rest.
+# Only root and the group of the daemons read these, everybody the rest.
 SECRET = {"tls/key.pem", "token"}
 
 
@@ -32,9 +32,12 @@ SECRET = {"tls/key.pem", "token"}
 @click.argument("names", nargs=-1, metavar="HOST [NAME]...")
 @click.option("--here", is_flag=True, help="For this machine, which watches: put it in place beside the settings.")
 @click.option("--supervisor", is_flag=True, help="For another machine that watches: with it one may ask agents.")
+@click.option("--no-token", is_flag=True, help="Leave the token out of the archive.")
 @click.option("--days", type=click.IntRange(1, 3650), default=DAYS, help=f"How long the certificate is good ({DAYS}).")
 @click.pass_obj
-def command(places: Places, names: tuple[str, ...], here: bool, supervisor: bool, days: int) -> None:
+def command(
+    places: Places, names: tuple[str, ...], here: bool, supervisor: bool, no_token: bool, days: int
+) -> None:
     """Make a certificate for the agent at HOST, and write an archive of what belongs beside its settings.
 
     \b
@@ -48,37 +51,46 @@ def command(places: Places, names: tuple[str, ...], here: bool, supervisor: bool
     """
     directory = places.settings.absolute().parent
     hosts = [_host(name) for name in names]
+    if here or supervisor:
+        hosts += OWN_NAMES
     if here:
         with suppress(ValueError):  # a machine may call itself what no certificate can say
             hosts.insert(0, parse_address(socket.gethostname()).host)
-        hosts = list(dict.fromkeys([*hosts, *OWN_NAMES]))
-    elif not hosts:
+    elif not names:
         raise click.UsageError("a HOST is missing, or --here for this machine")
     elif sys.stdout.isatty():
-        there = f"monitoringctl enroll {' '.join(hosts)} | ssh root@{hosts[0]} tar -x -C {directory}"
+        there = f"monitoringctl enroll {' '.join(names)} | ssh root@{hosts[0]} tar -x -C {directory}"
         raise click.UsageError(f"this writes an archive with a key, and not to a terminal. Send it on:\n{there}")
     try:
         tokens = keys.read_tokens(keys.load(places.settings)["TOKEN_FILE"])
-        identity = Authority(directory / "ca").issue(hosts, days, asks=here or supervisor)
+        identity = Authority(directory / "ca").issue(list(dict.fromkeys(hosts)), days, asks=here or supervisor)
         if here:
             _put_in_place(directory, _files(identity))
-            click.echo(f"{directory / 'tls'} has a certificate for {', '.join(hosts)}, its key, and the authority's")
+            made = ", ".join(dict.fromkeys(hosts))
+            click.echo(f"{directory / 'tls'} has a certificate for {made}, its key, and the authority's certificate")
         else:
             token = "".join(f"{token}\n" for token in tokens).encode("ascii")
-            sys.stdout.buffer.write(_archive({**_files(identity), "token": token}))
+            sys.stdout.buffer.write(_archive(_files(identity) | ({} if no_token else {"token": token})))
+            sys.stdout.buffer.flush()
     except BadSettings as error:
         asking.end_with_mistakes(error.mistakes)
     except NotMade as error:
         raise click.ClickException(safe(error)) from None
+    except BrokenPipeError:
+        raise click.ClickException("nobody takes the archive; did the command behind the pipe fail?") from None
     except OSError as error:
-        raise click.ClickException(f"{safe(error.filename or directory)}: {error.strerror}; use sudo") from None
+        remedy = "; use sudo" if isinstance(error, PermissionError) else ""
+        raise click.ClickException(f"{safe(error.filename or 'the archive')}: {error.strerror}{remedy}") from None
 
 
 def _host(name: str) -> str:
     try:
-        return parse_address(name).host
+        host = parse_address(name).host
+        if "%" in host:
+            raise ValueError(f"{name!r} names an interface, which no certificate can")
     except ValueError as error:
         raise click.BadParameter(safe(error), param_hint="HOST") from None
+    return host
 
 
 def _files(identity: Identity) -> dict[str, bytes]:
@@ -101,7 +113,9 @@ def _archive(files: dict[str, bytes]) -> bytes:
 
 def _put_in_place(directory: Path, files: dict[str, bytes]) -> None:
     """Each file takes its name when it is complete. A daemon that reloads in between says that they do not match."""
-    (directory / "tls").mkdir(mode=0o755, exist_ok=True)
+    if not (directory / "tls").exists():
+        (directory / "tls").mkdir()
+        (directory / "tls").chmod(0o755)  # whatever the umask is: the daemons have to find it
     for name, content in files.items():
         path = directory / name
         new = path.with_suffix(".new")

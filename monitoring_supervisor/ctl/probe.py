@@ -21,12 +21,13 @@ MARKS = {"ok": ("ok", "green"), "failed": ("FAILED", "red"), "skipped": ("-", No
 @click.command("probe", short_help="Ask one agent step by step: which step fails?")
 @click.argument("host", shell_complete=names.complete_agent)
 @click.option("--json", "as_json", is_flag=True, help="For programs: the steps as JSON.")
+@click.option("--send-token", is_flag=True, help="Send the token although HOST is not on the whitelist.")
 @click.pass_obj
-def command(places: Places, host: str, as_json: bool) -> None:
+def command(places: Places, host: str, as_json: bool, send_token: bool) -> None:
     """Ask the agent at HOST from here, step by step, and say which step fails and what to do.
 
-    HOST is written as on the whitelist: an address or a name, with a port or without. The settings, the token among
-    them, are the supervisor's. Nothing is changed.
+    HOST is written as on the whitelist: an address or a name, with a port or without. The settings are the
+    supervisor's; the token is sent only to who is on its whitelist. Nothing is changed.
 
     Exit status: 0 all is well, 1 a step failed.
     """
@@ -42,10 +43,13 @@ def command(places: Places, host: str, as_json: bool) -> None:
     target = targets.target(address, settings.agent_port)
     if "://" not in host:
         target = watched.get(target.name, target)  # on the whitelist it may be one that is asked over https
+    known = watched.get(target.name)
+    # To an agent that is asked over TLS, not in the clear either.
+    sends_token = send_token or (known is not None and (target.tls or not known.tls))
     steps: list[Step] = []
     if not as_json:
         click.echo(f"{target.name}, asked from {socket.gethostname()}")
-    for step in Probe(target, settings).steps():
+    for step in Probe(target, settings, sends_token=sends_token).steps():
         steps.append(step)
         if not as_json and not (step.outcome == "skipped" and _failed(steps)):
             _show(step)

@@ -15,6 +15,7 @@ from monitoring_agent.shared import wire
 from monitoring_agent.shared.address import join
 from monitoring_agent.shared.journal import printable
 from monitoring_supervisor import answers, vitals
+from monitoring_supervisor.agent_client import NOT_ALLOWED, is_not_allowed, why_no_tls
 from monitoring_supervisor.latest import Latest, Unusable
 from monitoring_supervisor.model import Question, Target
 from monitoring_supervisor.settings import Settings
@@ -22,6 +23,14 @@ from monitoring_supervisor.settings import Settings
 MAX_LETTERS = 300
 NAME, TCP, TLS, ALLOWED, TOKEN, HEALTH, REPORT = "name", "TCP", "TLS", "allow-list", "token", "health", "report"
 STEPS = (NAME, TCP, TLS, ALLOWED, TOKEN, HEALTH, REPORT)
+
+
+NO_TLS = "not used: the address does not begin with https://"
+NO_TOKEN = "not tried: it is not on the whitelist, and the token goes to nobody else; --send-token sends it"
+ALLOW = (
+    "On the agent's machine: add this machine's address, as the step TCP shows it, to AGENT_ALLOW;"
+    " then systemctl reload monitoring-agent."
+)
 
 
 @dataclass(frozen=True)
@@ -48,10 +57,11 @@ class _TooLong(Exception):
 
 
 class Probe:
-    """One agent that is asked. `steps` goes as far as it gets, and skips the rest."""
+    """One agent that is asked. `steps` goes as far as it gets, and skips the rest, and the token if it is not sent."""
 
-    def __init__(self, target: Target, settings: Settings) -> None:
+    def __init__(self, target: Target, settings: Settings, *, sends_token: bool) -> None:
         self._target = target
+        self._sends_token = sends_token
         self._settings = settings
         self._addresses: list[str] = []
         self._health: tuple[int, bytes] = (0, b"")
@@ -85,7 +95,7 @@ class Probe:
                 yield Step(name, "failed", *_too_long(name, self._settings.timeout_seconds), time.monotonic() - began)
             else:
                 if detail is None:
-                    yield Step(name, "skipped", "not used: the address does not begin with https://")
+                    yield Step(name, "skipped", NO_TLS if name == TLS else NO_TOKEN)
                 else:
                     yield Step(name, "ok", detail, "", time.monotonic() - began)
 
@@ -134,32 +144,42 @@ class Probe:
                 socket.create_connection((self._addresses[0], self._target.port)) as sock,
                 context.wrap_socket(sock, server_hostname=self._target.host) as secured,
             ):
+                # In TLS 1.3 the agent looks at our certificate when we are done, and says so with its first answer.
+                secured.sendall(f"GET {self._settings.health_path} HTTP/1.1\r\nHost: a\r\n\r\n".encode("ascii"))
+                secured.recv(1)
                 until = time.strftime("%Y-%m-%d", time.localtime(_valid_until(secured)))
                 return f"{secured.version()}, the certificate is valid for {self._target.host} until {until}"
-        except ssl.SSLCertVerificationError as error:
-            raise Failed(
-                f"the certificate is not accepted: {error.verify_message}",
-                "The agent's certificate must be valid for this name, and its issuer be trusted on this machine.",
-            ) from None
+        except ssl.SSLError as error:
+            raise self._no_tls(error) from None
         except OSError as error:
-            raise Failed(
-                f"no TLS: {getattr(error, 'reason', None) or error}",
-                "Does this port speak https at all? If not, take https:// off the whitelist's entry.",
-            ) from None
+            raise Failed(f"no TLS: {error.strerror or error}", self._remedy(0)) from None
+
+    def _no_tls(self, error: ssl.SSLError) -> Failed:
+        if is_not_allowed(error):
+            return Failed(NOT_ALLOWED, ALLOW)
+        text = why_no_tls(error) or error.reason or str(error)
+        if isinstance(error, ssl.SSLCertVerificationError):
+            ca = self._settings.tls_files.ca
+            whom = f"TLS_CA here is {ca}" if ca else "TLS_CA is empty here, so that the system's authorities count"
+            remedy = f"{whom}. Make the agent a certificate for this name: monitoringctl enroll {self._target.host}."
+            return Failed(text, remedy)
+        if "certificate" in text:
+            return Failed(text, "Make one: monitoringctl enroll --here; then set TLS_CERT and TLS_KEY.")
+        return Failed(text, "On the agent's machine: set TLS_CERT and TLS_KEY; then systemctl reload monitoring-agent.")
 
     def _ask_to_be_let_in(self) -> str:
-        self._health = self._get(self._settings.health_path)
+        self._health = self._get(self._settings.health_path, with_token=False)
         status, body = self._health
         if status == 403:
-            raise Failed(
-                f"HTTP status 403{_said(body)}",
-                "On the agent's machine: add this machine's address, as the step TCP shows it, to AGENT_ALLOW;"
-                " then systemctl reload monitoring-agent.",
-            )
+            raise Failed(f"HTTP status 403{_said(body)}", ALLOW)
+        if status == 400:
+            raise Failed(f"HTTP status 400{_said(body)}", self._remedy(status))
         return "this machine may ask"
 
-    def _show_the_token(self) -> str:
-        self._metrics = self._get(self._settings.metrics_path)
+    def _show_the_token(self) -> str | None:
+        if not self._sends_token:
+            return None
+        self._metrics = self._get(self._settings.metrics_path, with_token=True)
         status, body = self._metrics
         if status == 401:
             raise Failed(
@@ -176,7 +196,9 @@ class Probe:
             raise Failed(failure.detail, self._remedy(status))
         return "the agent says that it is well"
 
-    def _read_report(self) -> str:
+    def _read_report(self) -> str | None:
+        if not self._sends_token:
+            return None
         status, body = self._metrics
         failure = answers.judge(Question.METRICS, status, body)
         if failure:
@@ -198,10 +220,12 @@ class Probe:
             return "On the agent's machine: journalctl -u monitoring-agent -n 20."
         return "Is it monitoring-agent that answers at this port, and of the same version?"
 
-    def _get(self, path: str) -> tuple[int, bytes]:
+    def _get(self, path: str, *, with_token: bool) -> tuple[int, bytes]:
         """Status and body of one answer, whatever it says."""
         url = f"{'https' if self._target.tls else 'http'}://{self._where}{path}"
-        headers = {"Authorization": wire.bearer(self._settings.token), "Accept": "application/json"}
+        headers = {"Accept": "application/json"}
+        if with_token:
+            headers["Authorization"] = wire.bearer(self._settings.token)
         with requests.Session() as session:
             session.trust_env = False  # the supervisor goes through no proxy either
             files = self._settings.tls_files
@@ -250,7 +274,7 @@ def _too_long(step: str, seconds: float) -> tuple[str, str]:
         case "TCP":
             return text, "A firewall drops the packets, or the machine is off. Try: ping; nft list ruleset."
         case "TLS":
-            return text, "Does this port speak https at all? If not, take https:// off the whitelist's entry."
+            return text, "Does an agent with TLS_CERT listen at this port? On its machine: ss -ltnp."
     return text, "The agent is stuck, or its machine overloaded. There: uptime, and journalctl -u monitoring-agent."
 
 

@@ -293,7 +293,7 @@ def test_a_probe_says_which_step_fails_and_what_to_do(
     cases = {
         "nowhere.invalid": ("name", "has no address", "/etc/hosts"),
         f"127.0.0.1:{free_port()}": ("TCP", "connection refused", "AGENT_LISTEN"),
-        f"https://{make_rogue(says(b'no TLS here')).name}": ("TLS", "not done within", "take https:// off"),
+        f"https://{make_rogue(says(b'no TLS here')).name}": ("TLS", "not done within", "an agent with TLS_CERT"),
         stranger.name: ("allow-list", "403", "AGENT_ALLOW"),
         other.name: ("token", "401", "/etc/monitoring/token"),
         make_rogue(says(broken)).name: ("health", "sampling has stopped", "journalctl"),
@@ -301,7 +301,7 @@ def test_a_probe_says_which_step_fails_and_what_to_do(
         make_rogue(is_silent).name: ("allow-list", "not done within", "overloaded"),
         make_rogue(drips).name: ("allow-list", "not done within", "overloaded"),
     }
-    supervisor = started()
+    supervisor = started(*(host for host in cases if host.startswith("127.")))
     for host, (failing, text, remedy) in cases.items():
         wait_for(lambda host=host, failing=failing: probed(supervisor, host)[1][failing]["outcome"] == "failed")  # type: ignore[misc]
         code, steps = probed(supervisor, host)
@@ -311,6 +311,18 @@ def test_a_probe_says_which_step_fails_and_what_to_do(
         assert [name for name, step in steps.items() if step["outcome"] == "failed"] == [failing]
         shown = ctl(supervisor, "probe", host).stdout
         assert "FAILED" in shown
+
+
+def test_a_probe_sends_the_token_to_nobody_who_is_not_on_the_whitelist(started: Started, make_rogue: MakeRogue) -> None:
+    listed, other = make_rogue(), make_rogue()
+    supervisor = started(listed.name)
+    code, steps = probed(supervisor, other.name)
+    assert code == 0
+    assert {name for name, step in steps.items() if step["outcome"] == "skipped"} == {"TLS", "token", "report"}
+    assert "--send-token" in steps["token"]["detail"]
+    assert other.requests
+    assert not [request for request in other.requests if b"authorization" in request.lower()]
+    assert "token       the token is accepted" in ctl(supervisor, "probe", other.name, "--send-token").stdout
 
 
 def test_colours_are_for_terminals_and_not_where_no_color_is_set(started: Started, make_rogue: MakeRogue) -> None:

@@ -100,6 +100,37 @@ def test_secrets_are_for_root_and_the_daemons_alone_also_in_the_archive(operator
     assert (operator.directory / "ca").stat().st_mode & 0o777 == 0o700
 
 
+def test_under_a_narrow_umask_the_daemons_find_their_files_all_the_same(operator: Operator) -> None:
+    before = os.umask(0o077)
+    try:
+        operator.here()
+    finally:
+        os.umask(before)
+    assert (operator.directory / "tls").stat().st_mode & 0o777 == 0o755
+    assert (operator.directory / "tls/cert.pem").stat().st_mode & 0o777 == 0o644
+
+
+def test_the_archive_is_without_the_token_where_that_is_wanted(operator: Operator, tmp_path: Path) -> None:
+    operator.unpacked(tmp_path / "made", "10.0.0.5", "--no-token")
+    assert sorted(one.name for one in (tmp_path / "made").glob("**/*.*")) == ["ca.pem", "cert.pem", "key.pem"]
+    assert not (tmp_path / "made/token").exists()
+
+
+def test_an_archive_that_nobody_takes_is_told_as_that(operator: Operator) -> None:
+    command = " ".join(operator.command("10.0.0.5"))
+    ended = subprocess.run(["bash", "-c", f"{command} | true"], cwd=ROOT, capture_output=True, check=False)
+    assert b"Traceback" not in ended.stderr
+    assert ended.stderr in {b"", b"Error: nobody takes the archive; did the command behind the pipe fail?\n"}
+
+
+def test_an_authority_without_its_key_is_told_with_the_file(operator: Operator) -> None:
+    operator.here()
+    (operator.directory / "ca/ca.key").unlink()
+    ended = operator.attempt("10.0.0.5")
+    assert ended.returncode == 1
+    assert ended.stderr == f"Error: {operator.directory}/ca/ca.key: No such file or directory\n".encode()
+
+
 def test_the_authority_stays_the_same_and_every_certificate_is_new(operator: Operator, tmp_path: Path) -> None:
     first = operator.unpacked(tmp_path / "first", "10.0.0.5")
     second = operator.unpacked(tmp_path / "second", "10.0.0.5")
@@ -122,6 +153,7 @@ def test_a_certificate_is_for_the_names_and_the_days_that_were_given(operator: O
         ((), b"a HOST is missing, or --here"),
         (("a,b",), b"'a,b' is neither an IP address nor a host name"),
         (("a\n",), b"'a\\n' is neither an IP address nor a host name"),
+        (("fe80::1%eth0",), b"names an interface, which no certificate can"),
         (("10.0.0.5", "--days", "0"), b"0 is not in the range"),
     ],
 )

@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import MakeAgent, MakeSupervisor
-from tests.integration.daemons import TOKEN, AgentDaemon, wait_for
+from tests.integration.daemons import ROOT, TOKEN, AgentDaemon, wait_for
 
 CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
 
@@ -220,6 +221,11 @@ def test_a_reload_takes_new_certificates_and_a_new_authority_on_both_sides_witho
         daemon.configure(**later.settings(name) | {"TLS_CA": str(both)})
         daemon.signal(signal.SIGHUP)
         wait_for(partial(daemon.said, "settings reloaded"))
+    for daemon in (agent, supervisor):  # and then nobody trusts the old one
+        daemon.lines.clear()
+        daemon.configure(TLS_CA=str(later.ca))
+        daemon.signal(signal.SIGHUP)
+        wait_for(partial(daemon.said, "settings reloaded"))
     wait_for(lambda: get(agent, client(later.ca, later.settings("friend"))) == 200)
     time.sleep(1)
     assert supervisor.agent(agent.name)["state"] == "up"
@@ -294,6 +300,51 @@ def test_the_supervisor_says_when_an_agent_on_the_whitelist_with_https_speaks_pl
     supervisor.start()
     supervisor.wait_ready()
     wait_for(lambda: "does not speak TLS" in json.dumps(supervisor.document()["agents"]), 20)
+
+
+@pytest.mark.parametrize(
+    ("agents", "own", "step", "words", "remedy"),
+    [
+        ({}, {"TLS_CERT": "", "TLS_KEY": ""}, "TLS", "wants a certificate of this machine", "enroll --here"),
+        ({}, {"TLS_CA": ""}, "TLS", "self-signed certificate in certificate chain", "TLS_CA is empty here"),
+        ({"AGENT_ALLOW": "127.0.0.9/32"}, {}, "TLS", "not in the agent's AGENT_ALLOW", "add this machine's address"),
+        ({"TLS_CERT": "", "TLS_KEY": "", "TLS_CA": ""}, {}, "TLS", "does not speak TLS", "set TLS_CERT and TLS_KEY"),
+    ],
+)
+def test_a_probe_says_what_is_wrong_with_tls_and_what_to_do(
+    fleet: Authority,
+    make_agent: MakeAgent,
+    make_supervisor: MakeSupervisor,
+    agents: dict[str, str],
+    own: dict[str, str],
+    step: str,
+    words: str,
+    remedy: str,
+) -> None:
+    agent = started(make_agent(**fleet.settings("agent") | agents))
+    supervisor = make_supervisor(f"https://{agent.name}", **fleet.settings("supervisor") | own)
+    supervisor.configure()
+    config = str(supervisor.directory / "monitoring.env")
+    command = [sys.executable, "-m", "monitoring_supervisor.ctl", "--config", config, "probe", agent.name, "--json"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    (failed,) = [one for one in json.loads(ended.stdout)["steps"] if one["outcome"] == "failed"]
+    assert failed["name"] == step
+    assert words in failed["detail"]
+    assert remedy in failed["remedy"]
+    assert "https://" not in failed["remedy"], "nobody should be led to do without TLS"
+
+
+def test_the_supervisor_says_over_tls_too_that_it_is_not_on_the_allow_list(
+    fleet: Authority, make_agent: MakeAgent, make_supervisor: MakeSupervisor
+) -> None:
+    agent = started(make_agent(**fleet.settings("agent"), AGENT_ALLOW="127.0.0.9/32"))
+    supervisor = make_supervisor(f"https://{agent.name}", **fleet.settings("supervisor"))
+    supervisor.start()
+    failure = supervisor.wait_state(agent.name, "down")["failure"]
+    assert (failure["kind"], failure["detail"]) == (
+        "unauthorised",
+        "this machine's address is not in the agent's AGENT_ALLOW",
+    )
 
 
 def test_each_mistake_in_the_files_is_one_line_with_its_setting_and_status_78(

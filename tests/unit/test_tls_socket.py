@@ -42,7 +42,12 @@ def ends(files: Files, request: pytest.FixtureRequest) -> Iterator[tuple[TlsSock
     other.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     agent = TlsSocket(own, context)
     client = asking.wrap_socket(other, do_handshake_on_connect=False)
-    asked = threading.Thread(target=lambda: (client.do_handshake(), client.sendall(HEAD)))
+
+    def ask() -> None:
+        client.do_handshake()
+        client.sendall(HEAD)
+
+    asked = threading.Thread(target=ask)
     asked.start()
     agent.settimeout(10)
     seen = b""
