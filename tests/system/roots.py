@@ -45,6 +45,9 @@ AT_HAND = (
     "systemd-timesyncd",
 )
 
+# The same, beside what it cannot be installed with: two keepers of one clock.
+ALTERNATIVES = ("chrony",)
+
 # As the installer writes it; without it no program knows what localhost is.
 HOSTS = "127.0.0.1 localhost\\n::1 localhost\\n"
 
@@ -80,7 +83,10 @@ def _recipe(release: str) -> list[str]:
         '--aptopt=APT::Install-Recommends "false"',
         f"--include={','.join(INSTALLED)}",
         f"--customize-hook=printf '{HOSTS}' >$1/etc/hosts",
-        f'--customize-hook=chroot "$1" apt-get install -y -qq --download-only {" ".join(AT_HAND)} >/dev/null',
+        *(
+            f'--customize-hook=chroot "$1" apt-get install -y -qq --download-only {" ".join(packages)} >/dev/null'
+            for packages in (AT_HAND, ALTERNATIVES)
+        ),
         release,
     ]
 
