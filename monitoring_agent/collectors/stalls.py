@@ -1,7 +1,8 @@
 """Disks that have stopped answering: operations in progress, and none that ends (Documentation/block/stat.rst).
 
 A filesystem tells its space from memory, whatever became of its disk, and a read that is sure to reach the disk would
-wake one that sleeps. Counting what ends costs nothing.
+wake one that sleeps. Counting what ends costs nothing. A device mapper that is suspended does not even count what it
+holds back; it says so itself (Documentation/ABI/testing/sysfs-block-dm).
 """
 
 import re
@@ -18,12 +19,13 @@ STALLED_SECONDS = 10.0
 # Columns of the file: operations that ended (reads, writes, discards, flushes), and those in progress.
 _ENDED = (0, 4, 11, 15)
 _IN_PROGRESS = 8
+_SUSPENDED = -1
 
 
 @dataclass(frozen=True)
 class _Seen:
     ended: int
-    at: float  # when it was seen first that so many had ended and more were in progress
+    at: float  # when it was seen first that so many had ended and more were in progress, or that it is suspended
 
 
 class Stalls:
@@ -36,13 +38,16 @@ class Stalls:
     def look(self, host: Host, numbers: Iterable[str]) -> dict[str, float]:
         """The block devices, of these as major:minor, in which nothing ended since the look before, and the seconds.
 
-        Only while a task waits for some disk: kernels have been known to forget that an operation ended, and to show
-        it as in progress for ever.
+        Operations in progress count only while a task waits for some disk: kernels have been known to forget that one
+        ended, and to show it as in progress for ever.
         """
         now = self._clock()
+        waiting = _some_task_waits(host)
         seen: dict[str, _Seen] = {}
-        for number in numbers if _some_task_waits(host) else ():
-            ended = _ended_while_busy(host, number)
+        for number in numbers:
+            ended = _ended_while_busy(host, number) if waiting else None
+            if (host.read_if_there(f"/sys/dev/block/{number}/dm/suspended") or "").strip() == "1":
+                ended = _SUSPENDED
             if ended is not None:
                 before = self._seen.get(number)
                 seen[number] = before if before and before.ended == ended else _Seen(ended, now)

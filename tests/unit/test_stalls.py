@@ -79,6 +79,16 @@ def test_an_operation_that_the_kernel_never_ends_is_no_stall_while_nobody_waits(
     assert disk.look(stat(10, 5, 2)) == {}
 
 
+def test_a_suspended_device_mapper_is_stalled_although_it_counts_nothing_until_it_is_resumed(disk: Disk) -> None:
+    suspended = disk.file.parent / "dm/suspended"
+    suspended.parent.mkdir()
+    disk.blocked.write_text("procs_blocked 0\n", encoding="ascii")
+    for seconds, said, stalled in ((0, "0", {}), (15, "1", {}), (15, "1", {"8:1": 15.0}), (15, "0", {}), (15, "1", {})):
+        disk.seconds += seconds
+        suspended.write_text(f"{said}\n", encoding="ascii")
+        assert disk.look(stat(10, 5, 0)) == stalled
+
+
 def test_an_old_kernel_with_fewer_columns_is_understood(disk: Disk) -> None:
     disk.look("10 0 0 0 5 0 0 0 1 9 9\n")
     disk.seconds += 20
