@@ -9,23 +9,31 @@ import sys
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if code != 0x0A}
-
 
 # journald splits a longer line, and what was in the middle of it would begin another one.
 MAX_LINE_LETTERS = 4000
 
 
 def printable(text: str, letters: int = MAX_LINE_LETTERS) -> str:
-    """The text on one line and not too long, with control characters escaped: names from outside can be any bytes.
+    """The text on one line and not too long: names from outside can be any bytes.
 
-    Bytes that are no UTF-8, which Python keeps as surrogates in the names of files, could not be written again.
+    What would steer a terminal, or turn the direction of writing, is escaped. Bytes that are no UTF-8, which Python
+    keeps as surrogates in the names of files, could not be written again.
     """
     if len(text) > letters:
         text = text[:letters] + "…"
     if not text.isascii():
         text = _SURROGATES.sub("\ufffd", text)
-    return text.replace("\n", "\\n").translate(_ESCAPES)
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def _escaped(letter: str) -> str:
+    if letter.isprintable():
+        return letter
+    code = ord(letter)
+    if code < 0x100:
+        return "\\n" if letter == "\n" else f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 class _Formatter(logging.Formatter):
@@ -37,7 +45,7 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         lines = [printable(record.getMessage())]
         if record.exc_info:
-            lines += self.formatException(record.exc_info).translate(_ESCAPES).split("\n")
+            lines += [printable(line) for line in self.formatException(record.exc_info).split("\n")]
         if self._to_journal:
             prefix = f"<{_PRIORITIES.get(record.levelno, 6)}>"
         else:

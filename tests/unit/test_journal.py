@@ -53,7 +53,7 @@ def test_on_a_terminal_a_line_says_when_who_and_how_bad() -> None:
 
 
 def test_text_is_printable_whatever_it_was() -> None:
-    assert printable("a\tb\x9b\u202e é") == "a\\x09b\\x9b\u202e é"
+    assert printable("a\tb\x9b\u202e\U000e0001 é") == r"a\x09b\x9b\u202e\U000e0001 é"
 
 
 @pytest.fixture
