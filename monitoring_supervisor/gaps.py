@@ -14,6 +14,9 @@ MAX_TURN_SECONDS = 0.3
 MAX_TRIES = 3
 # An agent that has just returned is left in peace for a moment; so is one that failed to answer.
 PEACE_SECONDS = 3.0
+# One that tells of jumps all the time, or of its past without coming to an end, is not asked for all of it: ten minutes
+# are ten answers.
+MAX_GAPS, MAX_QUESTIONS = 10, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class _Waiting:
     gap: Gap
     not_before: float
     tries: int = 0
+    questions: int = 0
 
 
 class Gaps:
@@ -59,8 +63,9 @@ class Gaps:
         return len(self._waiting) + len(self._asked)
 
     def add(self, name: str, gap: Gap, now: float) -> None:
-        """Have this filled."""
-        self._waiting.append((name, _Waiting(gap, now + PEACE_SECONDS)))
+        """Have this filled, unless there are too many of this agent's already."""
+        if sum(other == name for other, _ in self._waiting) < MAX_GAPS:
+            self._waiting.append((name, _Waiting(gap, now + PEACE_SECONDS)))
 
     def due(self, now: float) -> list[tuple[str, Gap]]:
         """Whom to ask for what now; each is to be answered by `answered`."""
@@ -85,6 +90,7 @@ class Gaps:
         waiting = self._asked.pop(name, None)
         if waiting is None:
             return
+        waiting.questions += 1
         if reached is None:
             waiting.tries += 1
             waiting.not_before = now + PEACE_SECONDS
@@ -92,7 +98,7 @@ class Gaps:
             return
         else:
             waiting.gap = replace(waiting.gap, after=reached)
-        if waiting.tries < MAX_TRIES:
+        if waiting.tries < MAX_TRIES and waiting.questions < MAX_QUESTIONS:
             self._waiting.append((name, waiting))
 
     def asked(self, name: str) -> Gap | None:

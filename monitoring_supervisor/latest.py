@@ -209,7 +209,7 @@ class Latest:
             self._document = _with_shared_keys(report)
         else:
             self._merge(difference(self._document, report))
-        self.life = life if _is_number(life) else None
+        self.life = life if is_number(life) else None
         # Without a life it could not be told from the same sequence of another one.
         self._taken_sequence = None if self.life is None else report["sequence"]
         self._taken_bytes = size
@@ -219,6 +219,9 @@ class Latest:
         changes = answer.get("changes")
         if self._document is None or answer["since"] != self._taken_sequence or not isinstance(changes, list):
             raise Unusable("the changes are not those since the report that is held")
+        # What was asked for before so much was reached may still come, and what was left for later; then no more.
+        if self._taken_bytes + size > 3 * MAX_TAKEN_BYTES:
+            raise Unusable("changes again and again, although a whole report was asked for")
         self._taken_bytes += size
         for change in changes:
             if not isinstance(change, dict):
@@ -238,12 +241,13 @@ class Latest:
         minutes.merge(self._document, change, self._cells, self._reports)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether it is a number with which one can compute, such as a sequence or a time."""
     return isinstance(value, int | float) and not isinstance(value, bool) and -1e15 < value < 1e15
 
 
 def _require_number(report: Document, key: str) -> None:
-    if not _is_number(report.get(key)):
+    if not is_number(report.get(key)):
         raise Unusable(f"the report has no number {key!r}")
     if key == "sequence" and not isinstance(report[key], int):
         raise Unusable("the report's sequence is not a whole number")

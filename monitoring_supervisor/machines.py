@@ -1,7 +1,12 @@
 """Which machine answers under which name: one that becomes another, and two names for one. Pure."""
 
+from collections import Counter
+
 from monitoring_agent.shared.journal import printable
 from monitoring_agent.shared.patch import Document
+
+# An agent that says another identity each time is told of so often.
+MAX_CHANGES = 5
 
 
 class Machines:
@@ -10,6 +15,7 @@ class Machines:
     def __init__(self) -> None:
         self._machines: dict[str, str] = {}
         self._names: dict[str, set[str]] = {}
+        self._changes: Counter[str] = Counter()
 
     def know(self, name: str, report: Document | None) -> None:
         """Take in a report from before a restart, of which nothing is to be said."""
@@ -25,6 +31,11 @@ class Machines:
             return []
         self._put(name, machine)
         lines = []
+        self._changes[name] += before is not None
+        if self._changes[name] == MAX_CHANGES:
+            return [f"{name} says again and again that it is another machine; no more is told of that"]
+        if self._changes[name] > MAX_CHANGES:
+            return []
         if before is not None:
             lines.append(f"{name} is another machine than before; its history goes on under the same name")
         others = sorted(self._names[machine] - {name})
@@ -38,6 +49,7 @@ class Machines:
         """Forget all names but these."""
         for name in self._machines.keys() - names:
             self._drop(name)
+            self._changes.pop(name, None)
 
     def _put(self, name: str, machine: str) -> None:
         self._drop(name)

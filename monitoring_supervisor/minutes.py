@@ -37,6 +37,8 @@ class Cells:
     def add(self, before: Any, value: float, at: int) -> int:
         """Begin to count: `value` came with report number `at`, in place of `before`. Returns the number's place."""
         place = len(self.least)
+        if place >= MAX_POINTS:
+            return COUNTS
         if at == 0 or (before.__class__ is not float and before.__class__ is not int):
             before = value
             self.firsts[place] = at
@@ -54,6 +56,11 @@ Point = float | list[float]
 
 # Beyond this a mean could not be computed; and what is infinite JSON could not say again.
 MAX_NUMBER = 1e300
+
+# A machine with a thousand containers has half as many numbers. Of more, and of paths that nobody would ever type, the
+# course is not kept: together the paths of a report can be much longer than the report.
+MAX_POINTS = 20_000
+MAX_PATH_LETTERS = 500
 
 # What tells of the agent itself, and has no course worth keeping for years.
 LEFT_OUT = frozenset({"schema", "sequence", "collected_at", "agent", "collectors"})
@@ -91,7 +98,7 @@ def _merge(document: Document, change: Document, cells: Cells, places: dict[str,
         kind = value.__class__
         if kind is float or kind is int:
             if not -MAX_NUMBER < value < MAX_NUMBER:
-                raise TooLarge(f"the number {key!r} is too large")
+                raise TooLarge(f"the number {key[:60]!r} is too large")
             place = places.get(key)
             if place.__class__ is not int:
                 places[key] = COUNTS if key.endswith("_total") else cells.add(document.get(key), value, at)
@@ -148,6 +155,10 @@ def _gather(
     found: dict[str, Point], prefix: str, node: Document, cells: Cells, places: dict[str, Any] | None, reports: int
 ) -> None:
     for key, value in node.items():
+        if len(prefix) + len(key) > MAX_PATH_LETTERS:
+            continue
+        if len(found) >= MAX_POINTS:
+            return
         kind = value.__class__
         place = places.get(key) if places else None
         if kind is float or kind is int:

@@ -1,15 +1,20 @@
 """What an agent told of its past, as blocks and minutes of history. Pure."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.patch import Document
 from monitoring_supervisor import minutes
 from monitoring_supervisor.gaps import Gap
-from monitoring_supervisor.latest import Latest, Unusable
+from monitoring_supervisor.latest import Latest, Unusable, is_number
 from monitoring_supervisor.store import blocks
 from monitoring_supervisor.store.blocks import Points
 from monitoring_supervisor.store.database import Block
+
+# An agent says no more at once. Each change may begin a minute, and a minute goes through the whole report.
+MAX_CHANGES = 60
+MAX_POINTS = 4 * minutes.MAX_POINTS
 
 
 @dataclass
@@ -40,15 +45,20 @@ def recover(name: str, gap: Gap, body: bytes) -> Recovered:
     found: list[Points] = []
     minute = minutes.beginning(began, phase)
     kept: list[Document] = []
-    for change in changes:
+    room = MAX_POINTS
+    for change in changes[:MAX_CHANGES]:
         if not isinstance(change, dict) or not isinstance(change.get("sequence"), int):
             raise Unusable("a change is no change")
         if change["sequence"] >= gap.before:
             break
         at = minutes.beginning(_moment(change, latest) + gap.skew, phase)
         if at != minute:
-            found.append(blocks.single(minute, latest.close_minute()))
+            points = latest.close_minute()
+            found.append(blocks.single(minute, points))
             minute = at
+            room -= len(points)
+            if room < 0:
+                raise Unusable("more numbers in so many minutes than a machine has")
         latest.take_document({"schema": wire.SCHEMA, "since": latest.sequence, "changes": [change]}, 0)
         kept.append(change)
     found.append(blocks.single(minute, latest.close_minute()))
@@ -61,6 +71,6 @@ def recover(name: str, gap: Gap, body: bytes) -> Recovered:
     return Recovered(latest.sequence, block, found)
 
 
-def _moment(change: Document, latest: Latest) -> float:
+def _moment(change: Document, latest: Latest) -> Any:
     moment = change.get("collected_at")
-    return moment if isinstance(moment, int | float) else latest.collected_at
+    return moment if is_number(moment) else latest.collected_at

@@ -6,7 +6,9 @@ Each call does a little, so that writing never waits for long.
 import logging
 from collections.abc import Iterable, Iterator
 from itertools import islice, takewhile
+from typing import Any
 
+from monitoring_supervisor.minutes import MAX_POINTS
 from monitoring_supervisor.model import Retention
 from monitoring_supervisor.store import blocks
 from monitoring_supervisor.store.blocks import Points
@@ -19,6 +21,8 @@ DAY_SECONDS = 86400.0
 # An hour is put together when what came late, out of the agents' memory, is in it too.
 SETTLED_SECONDS = 900.0
 DELETED_AT_ONCE = 2000
+# An agent that answers now well and now badly makes an event each time, of so many bytes with its share of the index.
+EVENTS_SHARE, EVENT_BYTES = 0.1, 200
 # Free pages are used again; more than this share of the file is given back, so many pages at once.
 FREE_SHARE = 0.1
 GIVEN_BACK_PAGES = 256
@@ -49,6 +53,7 @@ def expire(database: Database, retention: Retention, now: float) -> None:
         if excess <= 0:
             break
         excess -= _delete_oldest(database, table, excess)
+    _bound_events(database, retention)
     _give_back(database)
 
 
@@ -74,6 +79,15 @@ def _delete_oldest(database: Database, table: str, excess: int) -> int:
     if last is not None:
         database.connection.execute(f"DELETE FROM {table} WHERE rowid <= ?", (last,))
     return freed
+
+
+def _bound_events(database: Database, retention: Retention) -> None:
+    """Delete the oldest, as far as there are so many that they would take the space of the rest."""
+    connection = database.connection
+    oldest, newest = connection.execute("SELECT min(id), max(id) FROM events").fetchone()
+    excess = (newest or 0) - (oldest or 0) - int(retention.max_bytes * EVENTS_SHARE / EVENT_BYTES)
+    if excess > 0:
+        connection.execute("DELETE FROM events WHERE id <= ?", (oldest + min(excess, DELETED_AT_ONCE),))
 
 
 def _give_back(database: Database) -> None:
@@ -159,9 +173,22 @@ def _days_of_hours(database: Database, agent: Known, settled: float) -> None:
 def _readable(rows: Iterable[tuple[bytes]]) -> list[Points]:
     """The points of these rows, without those that the disk has damaged."""
     parts = []
+    known: set[str] = set()
     for (body,) in rows:
         try:
-            parts.append(blocks.unpack_points(body))
+            points = blocks.unpack_points(body)
         except blocks.Damaged as damage:
             log.warning("points in history are damaged (%s) and left out", damage)
+            continue
+        parts.append(Points(points.at, _with_room(points.columns, known)))
     return parts
+
+
+def _with_room(columns: dict[str, Any], known: set[str]) -> dict[str, Any]:
+    """Those that are known, or become known here: other ones in each minute must not fill the memory together."""
+    if len(known) + len(columns) > MAX_POINTS:
+        new = islice((path for path in columns if path not in known), MAX_POINTS - len(known))
+        known.update(new)
+        return {path: column for path, column in columns.items() if path in known}
+    known.update(columns)
+    return columns

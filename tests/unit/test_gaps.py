@@ -177,3 +177,43 @@ def test_another_life_of_the_agent_and_the_next_report_are_no_gap(tmp_path: Path
         history.record(A, latest, body, 1000.0 + sequence)
     assert len(history.gaps) == 0
     history.close(20.0)
+
+
+def test_an_agent_whose_sequence_jumps_with_every_report_is_asked_for_ten_gaps_at_most() -> None:
+    waiting = Gaps()
+    for number in range(1000):
+        waiting.add(A, Gap(5.5, number * 1000, number * 1000 + 999, 1, 0.0), 0.0)
+    assert len(waiting) == gaps.MAX_GAPS
+    waiting.add("10.0.0.2:5000", GAP, 0.0)
+    assert len(waiting) == gaps.MAX_GAPS + 1
+
+
+def test_an_agent_whose_past_has_no_end_is_not_asked_for_ever() -> None:
+    waiting = Gaps()
+    waiting.add(A, Gap(5.5, 0, 10**12, 1, 0.0), 0.0)
+    asked = 0
+    for now in range(4, 1000):
+        for name, gap in waiting.due(float(now)):
+            asked += 1
+            waiting.answered(name, gap.after + 1, float(now))
+    assert asked == gaps.MAX_QUESTIONS
+    assert len(waiting) == 0
+
+
+@pytest.mark.parametrize("moment", ["9" * 4000, "1e999", "-1e999", "1e18", "true"])
+def test_a_past_at_impossible_times_is_unusable_or_at_the_time_before(moment: str) -> None:
+    body = past(101, 103).replace(b'"collected_at":102.0', b'"collected_at":' + moment.encode())
+    with pytest.raises(Unusable, match="no number 'collected_at'"):
+        recover(A, GAP, body)
+
+
+def test_a_past_of_a_large_report_and_a_minute_for_each_change_is_cut_short() -> None:
+    first = {**report(101), "more": {str(number): number for number in range(15_000)}}
+    changes = [{"sequence": 101 + number, "collected_at": 101 + 60.0 * number} for number in range(1, 5000)]
+    body = wire.encode({"schema": 1, "report": first, "changes": changes})
+    with pytest.raises(Unusable, match="more numbers"):
+        recover(A, Gap(5.5, 100, 10_000, 1, 0.0), body)
+    body = wire.encode({"schema": 1, "report": report(101), "changes": changes})
+    found = recover(A, Gap(5.5, 100, 10_000, 1, 0.0), body)
+    assert found.reached == 161
+    assert len(found.minutes) <= 61

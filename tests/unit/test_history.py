@@ -12,10 +12,10 @@ import pytest
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.patch import difference
 from monitoring_supervisor.latest import Latest, Unusable
-from monitoring_supervisor.minutes import beginning, phase
+from monitoring_supervisor.minutes import MAX_POINTS, beginning, phase
 from monitoring_supervisor.model import Failure, Kind, Move, Reason, Retention, Standing, State, Target
-from monitoring_supervisor.store import upkeep
-from monitoring_supervisor.store.database import PAGE_BYTES, Database
+from monitoring_supervisor.store import blocks, upkeep
+from monitoring_supervisor.store.database import PAGE_BYTES, Database, Event
 from monitoring_supervisor.store.history import History
 from monitoring_supervisor.store.reading import Availability, Reader, find, paths
 
@@ -207,6 +207,21 @@ def test_hours_that_are_over_are_put_together_and_so_are_days(watched: Watched) 
     assert [at for at, _ in series["cpu.busy_percent"]] == list(expected)
 
 
+def test_ten_thousand_new_numbers_in_each_report_do_not_make_an_hour_of_so_many_columns(tmp_path: Path) -> None:
+    database = Database(tmp_path / "history.db")
+    for number in range(60):
+        points = {"load.a": number, **{f"more.{number} {key}": key for key in range(1000)}}
+        database.write([], [("a", blocks.single(number * 60.0, dict(points)))], [], 0.0)
+    for _ in upkeep.put_together(database, 7200.0):
+        pass
+    for table in ("minutes", "hours"):
+        (body,) = database.connection.execute(f"SELECT body FROM {table}").fetchone()
+        columns = blocks.unpack_points(body).columns
+        assert len(columns) == MAX_POINTS
+        assert "load.a" in columns
+    database.close()
+
+
 def test_what_is_too_old_goes_tier_by_tier(watched: Watched) -> None:
     watched.run(700, A)
     watched.close()
@@ -234,6 +249,19 @@ def test_the_budget_of_bytes_wins_over_ages_and_space_is_given_back(watched: Wat
     found = [one["sequence"] for one in reports(watched.path, names[0])]
     assert found == list(range(3000 - len(found) + 1, 3001))
     assert 300 <= len(found) < 3000
+
+
+def test_an_agent_that_goes_up_and_down_all_the_time_does_not_fill_the_disk_with_events(tmp_path: Path) -> None:
+    database = Database(tmp_path / "history.db")
+    limit = int(1e6 * upkeep.EVENTS_SHARE / upkeep.EVENT_BYTES)
+    for number in range(3):
+        events = [Event(A, number * 1000.0 + at, "down", "timeout_answer", "no answer") for at in range(1000)]
+        database.write([], [], events, 0.0)
+        upkeep.expire(database, Retention(max_bytes=10**6), 3000.0)
+    count, newest = database.connection.execute("SELECT count(*), max(at) FROM events").fetchone()
+    assert limit <= count <= limit + 1
+    assert newest == 2999.0
+    database.close()
 
 
 def test_a_number_of_a_deleted_block_is_not_given_to_another(watched: Watched) -> None:

@@ -110,6 +110,17 @@ def test_what_an_agent_adds_and_adds_does_not_grow_for_ever(latest: Latest) -> N
     assert latest.document == REPORT
 
 
+def test_changes_that_go_on_although_a_whole_report_is_asked_for_are_refused(latest: Latest) -> None:
+    for sequence in (7, 8, 9):  # some of it may have been under way
+        latest.take_document(changes(sequence, change(sequence + 1)), MAX_TAKEN_BYTES - 100)
+    for _ in range(2):
+        with pytest.raises(Unusable, match="although a whole report was asked for"):
+            latest.take_document(changes(10, change(11, more=1)), 300)
+    assert latest.document == {**REPORT, "sequence": 10, "collected_at": 6.5}
+    latest.take_document(copy.deepcopy(REPORT), 100)
+    latest.take_document(changes(7, change(8)), 100)
+
+
 def test_keys_are_shared_by_all_reports() -> None:
     one, other = Latest(), Latest()
     for latest in (one, other):

@@ -49,3 +49,13 @@ def test_a_report_without_an_identity_says_nothing(report: dict[str, Any] | None
     machines = Machines()
     machines.know("web-1:5000", of("a"))
     assert machines.hear("web-1:5000", report) == []
+
+
+def test_an_agent_that_is_another_machine_each_time_does_not_fill_the_journal() -> None:
+    machines = Machines()
+    lines = [line for number in range(1000) for line in machines.hear("web-1:5000", of(str(number)))]
+    assert len(lines) == 5
+    assert lines[-1] == "web-1:5000 says again and again that it is another machine; no more is told of that"
+    assert machines.hear("10.0.0.1:5000", of("999")) == [
+        "10.0.0.1:5000 and web-1:5000 are one machine; it is asked, and counted, once for each name"
+    ]

@@ -78,3 +78,21 @@ def test_a_number_that_is_no_measurement_is_refused(value: Any) -> None:
     with pytest.raises(minutes.TooLarge):
         minutes.merge(document, {"a": value}, minutes.Cells(), 0)
     assert document == {"a": 1}
+
+
+def test_ten_thousand_new_numbers_in_each_report_of_a_minute_are_not_all_counted() -> None:
+    latest = Latest()
+    latest.take_document(report(0), 0)
+    for number in range(1, 6):
+        more = {f"{number} {key}": key for key in range(10_000)}
+        latest.take_document(report(number, more=more), 0)
+    assert len(latest._cells.least) == minutes.MAX_POINTS
+    assert len(latest.close_minute()) == 10_000
+    latest.take_document(report(6, more={str(key): key for key in range(30_000)}), 0)
+    assert len(latest.close_minute()) == minutes.MAX_POINTS
+
+
+def test_names_that_would_make_long_paths_of_a_short_report_have_no_course() -> None:
+    long = "x" * minutes.MAX_PATH_LETTERS
+    known = report(0, **{long: {"a": 1}}, load={"a": 1, long: 1, "b": {long: {"c": 1}}, "d": 2})
+    assert taken(known).close_minute() == {"load.a": 1, "load.d": 2}
