@@ -44,7 +44,9 @@ def duration(seconds: float) -> str:
 
 def natural(name: str) -> list[tuple[int, str]]:
     """What to sort names by, as people count: 10.0.0.9 before 10.0.0.10."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"([0-9]{1,18})", name)]
+    # Every second part is a number; what else is a digit somewhere in the world is text.
+    parts = re.split(r"([0-9]{1,18})", name)
+    return [(int(part), "") if number % 2 else (0, part) for number, part in enumerate(parts)]
 
 
 def _at(moment: float | None) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from monitoring_agent.shared.patch import Document
 from monitoring_supervisor.model import Failure, Kind, Move, Reason, Standing, State, Target
-from monitoring_supervisor.words import announcement, duration
+from monitoring_supervisor.words import announcement, duration, natural
 
 TARGET = Target("web-1:5000", "web-1", 5000)
 UP = Standing(State.UP, 1000.0)
@@ -76,3 +76,8 @@ def test_nothing_is_said_of_what_changes_no_list(reason: Reason) -> None:
 )
 def test_durations_have_their_two_largest_units(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_names_are_sorted_as_people_count_whatever_digits_they_have() -> None:
+    names = ["10.0.0.10", "10.0.0.9", "9" * 40, "\u0663" * 5000, "", "\ud800"]
+    assert sorted(names, key=natural)[:3] == ["", "10.0.0.9", "10.0.0.10"]
