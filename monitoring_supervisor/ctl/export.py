@@ -107,15 +107,19 @@ def _writer(file: TextIO, form: str, columns: list[str]) -> Callable[[str, float
 
         return write_line
     rows = csv.writer(file, lineterminator="\n")
-    rows.writerow(["agent", "at", *(columns or ["metric", "value"])])
+    rows.writerow(["agent", "at", *(map(safe, columns) if columns else ["metric", "value"])])
 
     def write_rows(name: str, at: float, report: Document) -> None:
         if columns:
-            rows.writerow([name, at, *(find(report, path) for path in columns)])
+            rows.writerow([name, at, *(_cell(find(report, path)) for path in columns)])
         else:
-            rows.writerows([name, at, path, find(report, path)] for path in paths(report))
+            rows.writerows([name, at, safe(path), find(report, path)] for path in paths(report))
 
     return write_rows
+
+
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, int | float | None) else safe(value)
 
 
 @contextmanager

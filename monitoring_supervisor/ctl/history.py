@@ -119,8 +119,8 @@ def _plain(series: dict[str, Series]) -> dict[str, list[dict[str, float]]]:
 def _write(titles: list[str], rows: Iterable[Sequence[Any]], form: str) -> None:
     if form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(titles)
-        writer.writerows(rows)
+        writer.writerow(map(safe, titles))
+        writer.writerows([safe(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
         return
     for row in rows:
         click.echo(json.dumps({title: cell for title, cell in zip(titles, row, strict=True) if cell is not None}))

@@ -95,6 +95,27 @@ def endless_headers(connection: socket.socket, _path: str) -> bool:
         connection.sendall(b"X-More: " + b"y" * 1000 + b"\r\n")
 
 
+def drips_headers(connection: socket.socket, _path: str) -> bool:
+    """Sends headers without end, a byte at a time."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX-More: ")
+    while True:
+        connection.sendall(b"y")
+        time.sleep(0.05)
+
+
+def endless_chunks(connection: socket.socket, _path: str) -> bool:
+    """Sends chunks without end."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        connection.sendall(b"8000\r\n" + b" " * 0x8000 + b"\r\n")
+
+
+def only_promises(connection: socket.socket, _path: str) -> bool:
+    """Sends interim answers (RFC 9110, 15.2) without end, and never a final one."""
+    while True:
+        connection.sendall(b"HTTP/1.1 102 Processing\r\n\r\n" * 100)
+
+
 class Rogue:
     """A server at a loopback address. It notes every request, its path, and how many connections there were."""
 

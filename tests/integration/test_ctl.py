@@ -14,15 +14,13 @@ from typing import Any
 
 import pytest
 
-from monitoring_agent.shared import wire
 from monitoring_supervisor import control
 from tests.integration.conftest import MakeAgent, MakeRogue, MakeSupervisor
 from tests.integration.daemons import ROOT, SupervisorDaemon, free_port, wait_for
-from tests.integration.rogues import REPORT, drips, http_answer, is_silent, says, says_of_metrics
+from tests.integration.rogues import drips, http_answer, is_silent, says, says_of_metrics
 from tests.integration.terminal import Terminal
 
 CTL = [sys.executable, "-m", "monitoring_supervisor.ctl"]
-HOSTILE = {**json.loads(REPORT), "host": {"hostname": "evil\x1b[2J\u202e"}, "units": {"a\x07": {"state": "\x9b31m"}}}
 
 
 def environ(supervisor: SupervisorDaemon) -> dict[str, str]:
@@ -201,19 +199,6 @@ def test_a_name_that_nobody_has_is_answered_with_the_nearest(started: Started, m
     assert ended.returncode == 2
     assert f"did you mean {name}?" in ended.stderr
     assert "no command 'statsu'; did you mean status?" in ctl(supervisor, "statsu").stderr
-
-
-@pytest.mark.parametrize("command", [["agents"], ["status"], ["show", "AGENT"], ["show", "AGENT", "--all"]])
-def test_what_an_agent_says_cannot_steer_the_terminal(
-    started: Started, make_rogue: MakeRogue, command: list[str]
-) -> None:
-    name = make_rogue(says_of_metrics(http_answer(wire.encode(HOSTILE)))).name
-    supervisor = started(name, f"127.0.0.1:{free_port()}")
-    wait_for(lambda: supervisor.agent(name)["report"])
-    ended = ctl(supervisor, *(name if word == "AGENT" else word for word in command))
-    assert not [letter for letter in ended.stdout if not letter.isprintable() and letter != "\n"]
-    if "status" not in command:
-        assert "evil\\x1b[2J" in ended.stdout
 
 
 def test_reload_applies_the_settings_or_lists_the_mistakes_and_ends_with_78(

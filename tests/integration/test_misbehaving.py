@@ -11,13 +11,17 @@ from monitoring_supervisor.model import Kind
 from tests.integration.conftest import MakeRogue, MakeSupervisor
 from tests.integration.daemons import free_port, wait_for
 from tests.integration.rogues import (
+    HEALTHY,
     Behaviour,
     drips,
+    drips_headers,
+    endless_chunks,
     endless_headers,
     floods,
     hangs_up,
     http_answer,
     is_silent,
+    only_promises,
     says,
     says_and_hangs_up,
     says_of_metrics,
@@ -38,10 +42,18 @@ BAD_ANSWERS: dict[str, tuple[Behaviour, Kind, str]] = {
         Kind.HTTP_STATUS,
         "HTTP status 302",
     ),
+    "a redirect to a file": (
+        says(http_answer(b"", "301 Moved", "Location: file:///etc/monitoring/token\r\n")),
+        Kind.HTTP_STATUS,
+        "HTTP status 301",
+    ),
     "401": (says(http_answer(b'{"error":"no"}', "401 No")), Kind.UNAUTHORISED, "HTTP status 401: no"),
     "403": (says(http_answer(b"", "403 No")), Kind.UNAUTHORISED, "HTTP status 403"),
     "100 MB": (floods, Kind.TOO_LARGE, "larger than"),
     "headers without end": (endless_headers, Kind.TOO_LARGE, "larger than"),
+    "chunks without end": (endless_chunks, Kind.TOO_LARGE, "larger than"),
+    "interim answers without end": (only_promises, Kind.TOO_LARGE, "larger than"),
+    "headers a byte at a time": (drips_headers, Kind.TIMEOUT_ANSWER, "within the time limit"),
     "a body without end": (drips, Kind.TIMEOUT_ANSWER, "bytes of an answer within the time limit"),
     "broken JSON": (says(http_answer(b'{"status": "ok"')), Kind.NOT_A_REPORT, "not JSON"),
     "a list": (says(http_answer(b"[]")), Kind.NOT_A_REPORT, "a JSON list, not an object"),
@@ -71,6 +83,15 @@ BAD_ANSWERS: dict[str, tuple[Behaviour, Kind, str]] = {
         says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}"),
         Kind.NOT_A_REPORT,
         "the answer is not HTTP",
+    ),
+    "a length and chunks": (
+        says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}"),
+        Kind.NOT_A_REPORT,
+        "the answer is not HTTP",
+    ),
+    "more than its length says": (says(HEALTHY + b"{}"), Kind.NOT_A_REPORT, "the answer is not HTTP"),
+    "a number that is none": (
+        says(http_answer(b'{"status":"ok","n":' + b"9" * 5000 + b"}")), Kind.NOT_A_REPORT, "not JSON"
     ),
     "half an answer": (
         says_and_hangs_up(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"),
