@@ -27,7 +27,8 @@ def render(samples: Iterable[tuple[Collector, Sample]], health: dict[str, Sample
         lines += [f"# HELP {name} {metric.meaning[:1].upper()}{metric.meaning[1:]} ({metric.source}).".translate(_HELP),
                   f"# TYPE {name} {kind}", *values]  # fmt: skip
     lines += [*_collectors(health), *_process()]
-    return ("\n".join(lines) + "\n").encode("utf-8")
+    # A name that is not UTF-8, such as of a mount that any user made, must not cost all the others.
+    return ("\n".join(lines) + "\n").encode("utf-8", "replace")
 
 
 _HELP = str.maketrans({"\\": r"\\", "\n": r"\n"})

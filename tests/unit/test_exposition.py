@@ -80,3 +80,11 @@ def test_names_from_outside_cannot_break_the_text() -> None:
     )
     text = render([(collector, {'a"b\\c\nd': {"size_bytes": 1}})], {}).decode()
     assert 'x_bytes{name="a\\"b\\\\c\\nd"} 1' in text.splitlines()
+
+
+def test_a_mount_whose_name_is_not_utf_8_costs_no_other_series() -> None:
+    collector = Collector(
+        "x", 1, lambda _host: {}, metrics=(Metric("*.size_bytes", "size", "x", "x_bytes", (("name", "*"),)),)
+    )
+    text = render([(collector, {"/a\udcff": {"size_bytes": 1}, "/b": {"size_bytes": 2}})], {}).decode()
+    assert text.splitlines()[2:4] == ['x_bytes{name="/a?"} 1', 'x_bytes{name="/b"} 2']
