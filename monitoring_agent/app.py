@@ -95,8 +95,11 @@ def create_app(service: Service, health_path: str, metrics_path: str) -> Flask:
 
 
 def _reports(sampler: Sampler | None, newest: Report) -> bytes:
-    """The newest report, or what the query asks of the memory."""
-    query = request.args
+    """The newest report, or what the query asks of the memory. Raises BadRequest."""
+    try:
+        query = request.args
+    except UnicodeDecodeError:  # later versions of werkzeug do not expect that anybody sends such bytes
+        raise BadRequest("the query is not UTF-8") from None
     if not query:
         return newest.body
     assert sampler
