@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 5.0
 # A larger head is refused; gunicorn's own limits are per line.
 MAX_HEAD_BYTES = 16 * 1024
+MAX_DRAINED_BYTES = 64 * 1024
 # Without a sample, or with a thread held, for this long the worker stops its sign of life, and is replaced.
 STUCK_SECONDS = 20.0
 MAX_REFUSED = 64
@@ -53,6 +54,7 @@ MAX_CONNECTIONS = 512
 _READY = re.compile(rb"GET /[^\s?]*(?:\?changes=(\d{1,18})(?:&[^\s?]*)?)? HTTP/1\.[01]\r\n")
 _EXPECTS = re.compile(rb"\r\nexpect[ \t]*:", re.I)  # an answer before the answer
 _HAS_BODY = re.compile(rb"\r\n(?:transfer-encoding[ \t]*:|content-length[ \t]*:[ \t]*0*[^0\s])", re.I)
+_STRANGE = re.compile(rb"\0|\r\n[ \t]")
 
 
 def _refusal(status: str, reason: str) -> bytes:
@@ -203,9 +205,11 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if conn in self._waiting:
             self._forget(conn)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-        refusal = _refusal_of(head)
+        refusal = refusal_of(head)
         if refusal is not None:
             self.nr_conns -= 1
+            with contextlib.suppress(OSError):
+                sock.recv(MAX_DRAINED_BYTES)  # what is left unread would reset the connection, and the answer be lost
             self._refuse(sock, refusal)
         elif isinstance(sock, ClientSocket) and self._is_ready(head):
             self._answer(conn, sock)
@@ -350,7 +354,7 @@ def _look(sock: socket.socket) -> bytes:
     return sock.look(MAX_HEAD_BYTES) if isinstance(sock, TlsSocket) else sock.recv(MAX_HEAD_BYTES, socket.MSG_PEEK)
 
 
-def _refusal_of(head: bytes) -> bytes | None:
+def refusal_of(head: bytes) -> bytes | None:
     """Why this head is not served, or None. An empty one is an end of file, which gunicorn deals with."""
     if head.startswith(TLS_HELLO):
         return BAD_REQUEST
@@ -359,6 +363,10 @@ def _refusal_of(head: bytes) -> bytes | None:
         return HEAD_TOO_LARGE if len(head) == MAX_HEAD_BYTES else None
     if rest or _HAS_BODY.search(start):
         return NO_BODY
+    # What gunicorn's versions, and proxies, read differently: lines that go on below, or end in another way (RFC 9112).
+    ends = start.count(b"\r\n")
+    if start.count(b"\n") != ends or start.count(b"\r") != ends or _STRANGE.search(start):
+        return BAD_REQUEST
     return None
 
 
