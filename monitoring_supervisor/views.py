@@ -161,7 +161,7 @@ def _find(fleet: Fleet, name: str) -> Agent:
 
 
 def _filter(state: Any, labels: Any) -> Callable[[Agent], bool]:
-    if state is not None and state not in {*State}:
+    if state is not None and state not in [*State]:
         raise BadRequest(f"'state' is none of {', '.join(State)}")
     if not isinstance(labels, dict | None):
         raise BadRequest("'labels' is not an object")

@@ -105,3 +105,9 @@ def test_a_name_that_two_machines_have_is_not_guessed_at() -> None:
         answer(twins, ask="agent", name="host-1")
     assert caught.value.kind == "ambiguous"
     assert list(answer(twins, ask="agent", name="10.0.0.2")["agents"]) == ["10.0.0.2:5000"]
+
+
+@pytest.mark.parametrize("state", [[], {}, 1, True, "UP"])
+def test_a_state_that_is_none_is_refused_in_words(state: object) -> None:
+    with pytest.raises(views.BadRequest, match="'state' is none of new, up, suspect, down"):
+        answer(fleet(agent(1)), ask="agents", state=state)
