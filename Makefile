@@ -4,6 +4,7 @@
 #   make test    lint, types, unit, integration and (as root) system tests
 #   make deb     dist/monitoring-agent.deb
 #   make lint    ruff and mypy
+#   make fuzz    bytes that nobody thought of for the parsers of both sides, a minute each; FUZZ="--seconds 600 reports"
 #   make bench   what it costs, beside Prometheus and node_exporter
 #   make clean   removes everything that the others made, ./var included
 
@@ -12,7 +13,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .SUFFIXES:
-.PHONY: run test lint bench deb clean
+.PHONY: run test lint fuzz bench deb clean
 
 PACKAGED := debian etc monitoring_agent monitoring_supervisor pyproject.toml README.md setup.cfg systemd tests
 # Waits for another apt, such as the one that installs security updates on a new machine.
@@ -75,7 +76,7 @@ run: .venv/.run
 test: .venv/.test
 	.venv/bin/ruff check --quiet .
 	.venv/bin/mypy
-	suites=(tests/unit tests/integration)
+	suites=(tests/unit tests/fuzz tests/integration)
 	if ((EUID == 0)); then
 	    suites+=(tests/system)
 	else
@@ -87,6 +88,9 @@ test: .venv/.test
 lint: .venv/.test
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+
+fuzz: .venv/.fuzz
+	exec .venv/bin/python -m tests.fuzz $(FUZZ)
 
 bench: .venv/.test
 	exec .venv/bin/python -m tests.bench
@@ -148,3 +152,8 @@ clean:
 	echo "Installing the daemons and the test tools into .venv ..."
 	.venv/bin/pip install -qq --disable-pip-version-check -e '.[test]'
 	touch .venv/.run $@
+
+.venv/.fuzz: .venv/.test
+	echo "Installing atheris into .venv ..."
+	.venv/bin/pip install -qq --disable-pip-version-check atheris
+	touch $@
