@@ -181,6 +181,9 @@ class Latest:
         try:
             for body in left:
                 self._take(wire.decode(body), len(body))
+            # Of a key that is there twice, whoever takes an answer apart sees the last one.
+            if left and self.sequence is not None and self.sequence != self._taken_sequence:
+                raise Unusable("it has two sequences")
         except (wire.NotJson, Unusable) as error:
             self.sequence = None
             self.faults += 1

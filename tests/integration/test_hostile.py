@@ -143,6 +143,27 @@ def test_of_an_answer_with_a_second_one_behind_it_only_the_first_counts_and_the_
     assert supervisor.agent(liar.name)["state"] != "down"
 
 
+def test_a_redirect_is_followed_nowhere_and_the_token_goes_to_nobody_else(
+    make_rogue: MakeRogue, make_supervisor: MakeSupervisor
+) -> None:
+    trap = make_rogue()
+    supervisor = make_supervisor()
+    own_socket = f"http+unix://{str(supervisor.control).replace('/', '%2F')}/"
+    places = (f"http://{trap.name}/getmetrics", f"//{trap.name}/", "file:///etc/passwd", own_socket)
+    agents = [
+        make_rogue(says(http_answer(b"", f"{status} Elsewhere", f"Location: {place}\r\n")))
+        for place in places
+        for status in (301, 307)
+    ]
+    supervisor.configure(WHITELIST_AGENT=",".join(agent.name for agent in agents))
+    supervisor.start().wait_ready()
+    for agent in agents:
+        failure = supervisor.wait_state(agent.name, "down")["failure"]
+        assert failure["kind"] == Kind.HTTP_STATUS
+    assert trap.connections == 0
+    assert not supervisor.said("Traceback")
+
+
 def evil_agent(make_rogue: MakeRogue) -> Rogue:
     report = {
         **WHOLE,

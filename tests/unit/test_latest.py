@@ -191,3 +191,14 @@ def test_an_answer_that_turns_out_later_to_be_of_no_use_is_said_with_the_next_on
     latest.take(wire.encode(REPORT))
     assert latest.document == REPORT
     assert latest.faults == 1
+
+
+def test_an_answer_that_says_its_sequence_twice_is_found_out_when_it_is_taken_apart(latest: Latest) -> None:
+    twice = b'{"schema":1,"since":7,"until":8,"changes":[{"sequence":8,"collected_at":6.5,"sequence":99}]}'
+    latest.take(twice)
+    latest.catch_up()
+    assert (latest.sequence, latest.faults) == (None, 1)
+    with pytest.raises(Unusable, match="it has two sequences"):
+        latest.take(twice)
+    latest.take_document(copy.deepcopy(REPORT), 100)
+    assert latest.document == REPORT
