@@ -101,7 +101,7 @@ def load(path: Path) -> Saved:
             raise Damaged(f"schema {document['schema']!r} is not {SCHEMA}")
         agents = {name: _restored(name, about) for name, about in document["agents"].items()}
         return Saved(_moment(document.get("written_at")) or 0.0, dict(document.get("supervisor", {})), agents)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise Damaged(f"{type(error).__name__}: {error}") from None
 
 

@@ -22,6 +22,9 @@ def about(state: bytes, since: bytes, last: bytes, report: bytes) -> bytes:
     )
 
 
+WITHOUT_END = b'"failure":{"kind":"refused","detail":"no","since":1,"checks":1e999}'
+
+
 @pytest.fixture
 def fleet() -> Fleet:
     """One agent that is up with a report, one that never answered."""
@@ -143,6 +146,7 @@ def test_without_a_file_nothing_is_known(tmp_path: Path) -> None:
      b'{"schema": 1, "agents": {"a": null}}', b'{"schema": 1, "agents": {"a": {"failure": 1}}}', b"[" * 100_000,
      about(b'"odd"', b"1", b"1", b"null"), about(b'"up"', b"NaN", b"1", b"null"),
      about(b'"up"', b"1e99", b"1", b"null"),
+     about(b'"up"', b"1", b"1", b"null").replace(b'"failure":null', WITHOUT_END),
      about(b'"up"', b"1", b'"now"', b"null"), about(b'"up"', b"1", b"1", b"[1]")],
 )  # fmt: skip
 def test_what_is_no_snapshot_is_damaged(content: bytes, tmp_path: Path) -> None:
