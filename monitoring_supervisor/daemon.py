@@ -15,6 +15,7 @@ from monitoring_agent.shared.env import BadSettings
 from monitoring_agent.shared.systemd import Notifier
 from monitoring_supervisor import settings as supervisor_settings
 from monitoring_supervisor import targets, words
+from monitoring_supervisor.calm import Calm
 from monitoring_supervisor.certificates import Certificates
 from monitoring_supervisor.control import Control
 from monitoring_supervisor.fleet import Agent, Fleet
@@ -60,6 +61,7 @@ class Supervisor:
         self._fleet = Fleet(settings.policy, known)
         self._machines = Machines()
         self._outage = Outage()
+        self._calm = Calm()
         self._certificates = Certificates()
         self._certificates_due = 0.0  # since the start
         self._started_at = time.time()
@@ -189,7 +191,7 @@ class Supervisor:
         about_all = self._outage.follow(move, len(self._fleet.agents))
         if about_all:
             log.warning("%s", about_all)
-        line = words.announcement(move)
+        line = self._calm.calmed(move, words.announcement(move))
         if line and not self._outage.withholds(move, line):
             log.log(logging.WARNING if move.after.failure else logging.INFO, "%s", line)
 
@@ -228,6 +230,7 @@ class Supervisor:
         self._machines.keep(set(watched))
         standings = {name: agent.standing for name, agent in self._fleet.agents.items()}
         self._outage.watch(standings)
+        self._calm.keep(set(watched))
         if self._history:
             self._history.watch(standings, time.time())
 

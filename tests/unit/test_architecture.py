@@ -57,6 +57,7 @@ LAYERS = {
     "monitoring_supervisor.machines": 3,
     "monitoring_supervisor.certificates": 3,
     "monitoring_supervisor.outage": 3,
+    "monitoring_supervisor.calm": 3,
     "monitoring_supervisor.resolver": 3,
     "monitoring_supervisor.answers": 3,
     "monitoring_supervisor.agent_client": 4,
