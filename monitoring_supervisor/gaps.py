@@ -14,6 +14,8 @@ MAX_TURN_SECONDS = 0.3
 MAX_TRIES = 3
 # An agent that has just returned is left in peace for a moment; so is one that failed to answer.
 PEACE_SECONDS = 3.0
+# Between two questions to the same agent: its answers may be large, and none of them may take all the time.
+PAUSE_SECONDS = 0.5
 # One that tells of jumps all the time, or of its past without coming to an end, is not asked for all of it: ten minutes
 # are ten answers.
 MAX_GAPS, MAX_QUESTIONS = 10, 20
@@ -98,6 +100,7 @@ class Gaps:
             return
         else:
             waiting.gap = replace(waiting.gap, after=reached)
+            waiting.not_before = now + PAUSE_SECONDS
         if waiting.tries < MAX_TRIES and waiting.questions < MAX_QUESTIONS:
             self._waiting.append((name, waiting))
 

@@ -9,6 +9,7 @@ import random
 import re
 import sys
 import threading
+import time
 from typing import Any
 
 from monitoring_agent.shared import wire
@@ -21,6 +22,9 @@ from monitoring_supervisor.minutes import Cells, Point, TooLarge
 MAX_TAKEN_BYTES = wire.MAX_BODY_BYTES
 # So many answers, or so many bytes of them, are left for later.
 MAX_LEFT, MAX_LEFT_BYTES = 8, 64 * 1024
+# To take apart a larger answer with everything new in it takes a fifth of a second. So many times as long as it took,
+# no other large one of this agent is looked at: the polls of all others have to wait meanwhile.
+LARGE_BYTES, REST = 64 * 1024, 20
 
 # How the agent begins to say what changed from one report to the next: enough to go on without taking it apart.
 _ONE_CHANGE = re.compile(
@@ -49,6 +53,7 @@ class Latest:
         "_left_bytes",
         "_lock",
         "_reports",
+        "_rest_until",
         "_room",
         "_taken_bytes",
         "_taken_sequence",
@@ -76,6 +81,7 @@ class Latest:
         self._room = random.randint(1, MAX_LEFT)
         self._fault: str | None = None  # what was wrong with an answer that was left for later
         self._cells = Cells()
+        self._rest_until = 0.0  # on the monotonic clock
         self._reports = 0  # taken apart, this minute
         if document is not None:
             try:
@@ -123,7 +129,7 @@ class Latest:
                 fault, self._fault = self._fault, None
                 raise Unusable(fault)
             if not left:
-                self._take_now(body)
+                self._take_now(body) if len(body) < LARGE_BYTES else self._take_large(body)
 
     def take_document(self, answer: Document, size: int) -> None:
         """Take in an answer of so many bytes that was taken apart already. Raises Unusable."""
@@ -147,7 +153,7 @@ class Latest:
     def _leave(self, body: bytes) -> bool:
         """Leave what changed for later, if it looks like that and follows what is held. Returns whether it does."""
         found = _ONE_CHANGE.match(body)
-        if found is None or self.sequence is None:
+        if found is None or self.sequence is None or len(body) >= LARGE_BYTES:
             return False
         since, until, sequence = int(found[1]), int(found[2]), int(found[3])
         if not since == self.sequence < until == sequence:
@@ -157,6 +163,16 @@ class Latest:
         self.sequence, self.collected_at = until, float(found[4])
         self.taken, self.whole = 1, False
         return True
+
+    def _take_large(self, body: bytes) -> None:
+        now, began = time.monotonic(), time.thread_time()
+        if now < self._rest_until:
+            self.sequence = None
+            raise Unusable("the answers are so large, and so different, that only some of them are read")
+        try:
+            self._take_now(body)
+        finally:
+            self._rest_until = now + REST * (time.thread_time() - began)
 
     def _take_now(self, body: bytes) -> None:
         try:

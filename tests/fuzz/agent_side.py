@@ -9,6 +9,7 @@ import functools
 import itertools
 import shutil
 import tempfile
+import warnings
 import zlib
 from collections import defaultdict
 from pathlib import Path
@@ -72,7 +73,9 @@ def _copies() -> tuple[_Copy, ...]:
         readers: dict[str, set[str]] = defaultdict(set)
         for collector in _asked_apart():
             noting = _Noting(str(root))
-            Sampler([collector], noting).tick()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of psutil, about what a frozen machine lacks
+                Sampler([collector], noting).tick()
             for name in noting.names:
                 readers[name].add(collector.name)
         for name, who in sorted(readers.items()):

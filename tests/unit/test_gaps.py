@@ -60,6 +60,7 @@ def test_a_gap_is_asked_for_until_it_is_filled() -> None:
         for name, gap in waiting.due(float(now)):
             queries.append(gap.query())
             waiting.answered(name, min(gap.after + 60, 199), float(now))
+            assert waiting.due(now + gaps.PAUSE_SECONDS - 0.1) == []
     assert queries == ["?past=101", "?past=161"]
     assert len(waiting) == 0
 

@@ -202,3 +202,31 @@ def test_an_answer_that_says_its_sequence_twice_is_found_out_when_it_is_taken_ap
         latest.take(twice)
     latest.take_document(copy.deepcopy(REPORT), 100)
     assert latest.document == REPORT
+
+
+def test_large_answers_with_everything_new_in_them_do_not_take_all_the_time() -> None:
+    def body(number: int) -> bytes:
+        more = {f"{number} {key}": key for key in range(50_000)}
+        return wire.encode({**REPORT, "sequence": number, "more": more})
+
+    bodies = [body(number) for number in range(1, 6)]
+    latest, taken = Latest(), 0
+    for one in bodies:
+        try:
+            latest.take(one)
+            taken += 1
+        except Unusable as error:
+            assert str(error) == "the answers are so large, and so different, that only some of them are read"
+            assert latest.query(1) == ""
+    assert taken < len(bodies)
+    assert latest.document is not None
+    latest.take(wire.encode(REPORT))  # a small one is always taken
+    assert latest.document == REPORT
+
+
+def test_large_changes_with_everything_new_in_them_do_not_either(latest: Latest) -> None:
+    more = [{f"{number} {key}": key for key in range(20_000)} for number in range(2)]
+    latest.take(wire.encode(changes(7, change(8, more=more[0])) | {"until": 8}))
+    assert latest.sequence == 8
+    with pytest.raises(Unusable, match="only some of them are read"):
+        latest.take(wire.encode(changes(8, change(9, more=more[1])) | {"until": 9}))
