@@ -253,7 +253,12 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._seen[conn] = seen
         if conn not in self._waiting:
             self._waiting[conn] = time.monotonic() + PATIENCE_SECONDS
-            self.poller.register(sock, selectors.EVENT_READ, partial(self._look_at_head, conn))
+            self.poller.register(sock, selectors.EVENT_READ, partial(self._look_again, conn))
+
+    def _look_again(self, conn: TConn, sock: socket.socket) -> None:
+        # It may have been dropped to make room for another one in this very turn of the loop.
+        if conn in self._waiting:
+            self._look_at_head(conn, sock)
 
     def _hand_over(self, conn: TConn) -> None:
         # The time in the queue for a thread counts too.

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import os
 import resource
+import signal
 import socket
 import threading
 import time
@@ -10,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from monitoring_agent.worker import MAX_CONNECTIONS
 from monitoring_supervisor.store.reading import Reader
 from tests.integration.conftest import MakeAgent, MakeSupervisor
 from tests.integration.daemons import TOKEN, AgentDaemon, wait_for
@@ -101,6 +104,33 @@ def test_who_waits_to_be_told_to_go_on_is_answered(agent: AgentDaemon) -> None:
     assert received.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
 
 
+def test_a_connection_that_speaks_as_it_is_dropped_for_another_one_does_no_harm(make_agent: MakeAgent) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    agent = make_agent()
+    agent.start().wait_ready()
+    worker = agent.worker_pid()
+    with contextlib.ExitStack() as open_ones:
+
+        def connect() -> socket.socket:
+            return open_ones.enter_context(socket.create_connection(("127.0.0.1", agent.port), 10))
+
+        waiting = [connect() for _ in range(MAX_CONNECTIONS)]
+        for sock in waiting:
+            sock.sendall(b"G")
+        assert agent.get("/healthcheck")[0] == 200  # all of them are known by now, and there is no room
+        os.kill(worker, signal.SIGSTOP)
+        for _ in range(10):
+            connect()
+        for sock in waiting[1:20]:
+            sock.sendall(b"E")
+        os.kill(worker, signal.SIGCONT)
+        assert agent.get("/healthcheck")[0] == 200
+        time.sleep(0.5)
+    assert agent.get("/healthcheck")[0] == 200
+    assert agent.worker_pid() == worker
+    assert not agent.said("Traceback"), agent.lines
+
+
 def _again(over: threading.Event, do: Callable[[], None]) -> None:
     while not over.is_set():
         with contextlib.suppress(OSError):  # cut off, as it should be
@@ -163,5 +193,5 @@ def test_while_clients_do_their_worst_the_supervisor_misses_no_sample(
         assert [event.state for event in reader.events(agent.name, 0.0, 1e12)] == ["new", "up"]
     assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
     assert len(sequences) >= 12
-    assert not agent.said("Traceback")
+    assert not agent.said("Traceback"), agent.lines
     assert not supervisor.said("suspect")
