@@ -84,7 +84,9 @@ def _delete_oldest(database: Database, table: str, excess: int) -> int:
 def _bound_events(database: Database, retention: Retention) -> None:
     """Delete the oldest, as far as there are so many that they would take the space of the rest."""
     connection = database.connection
-    oldest, newest = connection.execute("SELECT min(id), max(id) FROM events").fetchone()
+    # Apart, as SQLite would go through all of them to find both at once.
+    (oldest,) = connection.execute("SELECT min(id) FROM events").fetchone()
+    (newest,) = connection.execute("SELECT max(id) FROM events").fetchone()
     excess = (newest or 0) - (oldest or 0) - int(retention.max_bytes * EVENTS_SHARE / EVENT_BYTES)
     if excess > 0:
         connection.execute("DELETE FROM events WHERE id <= ?", (oldest + min(excess, DELETED_AT_ONCE),))
