@@ -14,6 +14,11 @@ class ClientSocket(socket.socket):
         """From now on keep what is sent, never wait, and say that the stream ends where there is no more to read."""
         self._held = []
 
+    def held(self) -> bytes:
+        """What was sent since `hold`."""
+        self._held = [b"".join(self._held or [])]
+        return self._held[0]
+
     def send_held(self) -> bool:
         """Send what was held. Whether that was all of it; if not, `send_rest` sends the rest."""
         held, self._held = self._held or [], None

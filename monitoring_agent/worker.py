@@ -26,12 +26,14 @@ from functools import partial
 from typing import Any
 
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.util import http_date
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from monitoring_agent.app import Service
 from monitoring_agent.client_socket import ClientSocket
 from monitoring_agent.collectors.registry import collectors
 from monitoring_agent.host import Host
+from monitoring_agent.repeated import Repeated, is_ready
 from monitoring_agent.sampler import Sampler
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.tls import ACCESS_DENIED, TlsSocket
@@ -50,8 +52,6 @@ TLS_HELLO = b"\x16\x03"  # how a handshake begins (RFC 8446, 5.1): waiting for m
 # Well below the 1024 descriptors that a service has by default.
 MAX_CONNECTIONS = 512
 
-# Requests whose answer is ready, or so if this is the sequence of the report before the newest one.
-_READY = re.compile(rb"GET /[^\s?]*(?:\?changes=(\d{1,18})(?:&[^\s?]*)?)? HTTP/1\.[01]\r\n")
 _EXPECTS = re.compile(rb"\r\nexpect[ \t]*:", re.I)  # an answer before the answer
 _HAS_BODY = re.compile(rb"\r\n(?:transfer-encoding[ \t]*:|content-length[ \t]*:[ \t]*0*[^0\s])", re.I)
 _STRANGE = re.compile(rb"\0|\r\n[ \t]")
@@ -82,6 +82,8 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._serving: dict[TConn, float] = {}  # given to the threads: connection to its deadline
         self._answered: dict[TConn, Any] = {}  # what gunicorn made of a request whose answer a thread sends on
         self._refused: deque[socket.socket] = deque()
+        self._repeated = Repeated(http_date)
+        self._is_new = hasattr(self, "method_queue")  # gunicorn 27
         self._wants_settings = False
         self._stop = threading.Event()
 
@@ -122,6 +124,7 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._wants_settings = False
             self.app.renew()
             self.wsgi = self.app.wsgi()
+            self._repeated.forget()
         now = time.monotonic()
         self._end_overdue(now)
         newest = self._service.newest()
@@ -212,29 +215,38 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 sock.recv(MAX_DRAINED_BYTES)  # what is left unread would reset the connection, and the answer be lost
             self._refuse(sock, refusal)
         elif isinstance(sock, ClientSocket) and self._is_ready(head):
-            self._answer(conn, sock)
+            self._answer(conn, sock, head)
         else:
             self._hand_over(conn)
 
     def _is_ready(self, head: bytes) -> bool:
-        """Whether the answer to this request does not have to be put together of what the memory holds."""
-        found = _READY.match(head)
-        if not found or _EXPECTS.search(head):
-            return False
-        newest = self._service.newest()
-        return found[1] is None or newest is None or newest.sequence - int(found[1]) <= 1
+        sampler = self._service.sampler
+        return sampler is not None and is_ready(head, sampler.recall) and not _EXPECTS.search(head)
 
-    def _answer(self, conn: TConn, sock: ClientSocket) -> None:
+    def _answer(self, conn: TConn, sock: ClientSocket, head: bytes) -> None:
         """Answer in this thread, which does not wait: what the client does not take at once is a thread's to send."""
+        assert self._service.sampler
+        recall = self._service.sampler.recall
         conn.data_ready = True  # gunicorn 27 would wait for more to come
         sock.hold()
         conn.init()
-        result = super().handle(conn)
+        known = self._repeated.answer(head, recall) if self.alive else None
+        if known is not None:
+            sock.recv(len(head))
+            sock.sendall(known)
+            result = self._result(conn)
+        else:
+            result = super().handle(conn)
+            self._repeated.learn(head, sock.held(), recall)
         if sock.send_held():
             self._finish(conn, result)
         else:
             self._answered[conn] = result
             self._hand_over(conn)
+
+    def _result(self, conn: TConn) -> Any:
+        """What gunicorn's `handle` returns for a connection that is to be kept; a pair before version 27."""
+        return True if self._is_new else (True, conn)
 
     def _refuse_handshake(self, conn: TConn, sock: socket.socket, error: OSError) -> None:
         """This is no TLS, or not one that is wanted here, of which OpenSSL has told the client; or too much of it."""
@@ -269,7 +281,7 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _finish(self, conn: TConn, result: Any) -> None:
         """Have gunicorn keep or close the connection, as it does when a thread is done with a request."""
         done = _Done(conn, result)
-        if hasattr(self, "method_queue"):  # gunicorn 27
+        if self._is_new:
             self.finish_request(conn, done)
         else:
             self.finish_request(done)

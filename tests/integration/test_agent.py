@@ -1,6 +1,7 @@
 """The agent as a real gunicorn."""
 
 import contextlib
+import email.utils
 import http.client
 import json
 import os
@@ -343,6 +344,33 @@ def test_a_reload_takes_a_new_token_without_losing_a_sample_or_a_connection(agen
     assert (status, json.loads(body)["agent"]) == (200, before["agent"])
     reload = [message.partition("\n")[0] for message in agent.notifications if message != "WATCHDOG=1"]
     assert reload == ["READY=1", "RELOADING=1", "READY=1"]
+
+
+def test_the_same_question_gets_the_newest_report_until_a_reload_refuses_it(agent: AgentDaemon) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", agent.port, timeout=10)
+
+    def ask() -> tuple[http.client.HTTPResponse, bytes]:
+        connection.request("GET", "/getmetrics", headers={"Authorization": f"Bearer {TOKEN}"})
+        response = connection.getresponse()
+        return response, response.read()
+
+    sequences, heads = [], []
+    for _ in range(12):
+        response, body = ask()
+        assert response.status == 200
+        sequences.append(json.loads(body)["sequence"])
+        date = email.utils.parsedate_to_datetime(response.headers["Date"]).timestamp()
+        assert abs(date - time.time()) < 3
+        heads.append([name for name, _ in response.getheaders()])
+        time.sleep(0.25)
+    assert sequences == sorted(sequences)
+    assert sequences[-1] >= sequences[0] + 2
+    assert all(head == heads[0] for head in heads)
+
+    (agent.directory / "token").write_text("f" * 32 + "\n", encoding="ascii")
+    agent.signal(signal.SIGHUP)
+    wait_for(lambda: ask()[0].status == 401)
+    connection.close()
 
 
 def test_two_tokens_are_accepted_while_one_replaces_the_other(agent: AgentDaemon) -> None:
