@@ -10,6 +10,7 @@ from typing import Self
 
 import httptools
 
+from monitoring_agent.shared import wire
 from tests.bench.children import CannotMeasure, Child
 
 START_SECONDS = 30.0
@@ -56,17 +57,17 @@ class Question:
     path: str
     token: str | None = None
 
-    def request(self) -> bytes:
+    def request(self, query: str = "") -> bytes:
         """The request in HTTP."""
         authorization = f"Authorization: Bearer {self.token}\r\n" if self.token else ""
-        return f"GET {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n{authorization}\r\n".encode()
+        return f"GET {self.path}{query} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n{authorization}\r\n".encode()
 
 
 class Inquirer:
     """Asks one question again and again, over one connection, and takes the time of each answer."""
 
     def __init__(self, question: Question, tls: ssl.SSLContext | None = None) -> None:
-        self._request = question.request()
+        self._question = question
         self._socket = socket.create_connection(("127.0.0.1", question.port), ANSWER_SECONDS)
         if tls:
             self._socket = tls.wrap_socket(self._socket, server_hostname="127.0.0.1")
@@ -93,11 +94,12 @@ class Inquirer:
         """Called by httptools."""
         self._done = True
 
-    def ask(self) -> float:
+    def ask(self, query: str = "") -> float:
         """Ask once; returns the seconds until the answer was there whole."""
         self._done = False
+        request = self._question.request(query)
         started = time.perf_counter()
-        self._socket.sendall(self._request)
+        self._socket.sendall(request)
         while not self._done:
             received = self._socket.recv(262144)
             if not received:
@@ -106,4 +108,27 @@ class Inquirer:
         took = time.perf_counter() - started
         if self._parser.get_status_code() != 200:
             raise CannotMeasure(f"{self._what} answered with status {self._parser.get_status_code()}: {self.body!r}")
+        return took
+
+
+class Follower:
+    """Asks an agent as the supervisor does: for what changed since the report that it holds."""
+
+    def __init__(self, question: Question) -> None:
+        self._inquirer = Inquirer(question)
+        self._inquirer.ask()
+        report = wire.decode(self._inquirer.body)
+        self._sequence, self._life = report["sequence"], report["agent"]["started_at"]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._inquirer.__exit__(*error)
+
+    def ask(self) -> float:
+        """Ask once; returns the seconds until the answer was there whole."""
+        took = self._inquirer.ask(f"?changes={self._sequence}&life={self._life}")
+        answer = wire.decode(self._inquirer.body)
+        self._sequence = answer["until"] if "until" in answer else answer["report"]["sequence"]
         return took
