@@ -1,5 +1,6 @@
 """From counters to rates: what rose between two samples, over the time that was measured between them."""
 
+import functools
 from typing import Any
 
 Sample = dict[str, Any]
@@ -19,13 +20,22 @@ def with_rates(previous: Sample, current: Sample, seconds: float) -> Sample:
             result[key] = with_rates(before, value, seconds) if isinstance(before, dict) else value
             continue
         result[key] = value
-        if not key.endswith("_total") or not isinstance(before, int | float) or value < before or seconds <= 0:
+        name = _rate_name(key)
+        if not name or not isinstance(before, int | float) or value < before or seconds <= 0:
             continue
-        if key.endswith("_seconds_total"):
-            result[f"{key[:-14]}_percent"] = round((value - before) / seconds * 100, 2)
+        if name.endswith("_percent"):
+            result[name] = round((value - before) / seconds * 100, 2)
         else:
-            result[f"{key[:-6]}_per_second"] = _rounded((value - before) / seconds)
+            result[name] = _rounded((value - before) / seconds)
     return result
+
+
+@functools.lru_cache(maxsize=1024)
+def _rate_name(key: str) -> str | None:
+    """The name of the rate of this counter; None if it is no counter."""
+    if key.endswith("_seconds_total"):
+        return f"{key[:-14]}_percent"
+    return f"{key[:-6]}_per_second" if key.endswith("_total") else None
 
 
 def with_shares(previous: Sample, current: Sample) -> Sample:

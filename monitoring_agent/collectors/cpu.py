@@ -16,8 +16,9 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 # The columns in their order. Guest time is already part of user and nice, so it has no share of its own.
 MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 GUESTS = ("guest", "guest_nice")
+_KEYS = tuple(f"{mode}_seconds_total" for mode in (*MODES, *GUESTS))
 
-_TIMES = frozenset(f"{mode}_seconds_total" for mode in (*MODES, *GUESTS))
+_TIMES = frozenset(_KEYS)
 
 _COUNTS = {
     "ctxt": "context_switches_total",
@@ -118,8 +119,7 @@ def parse(text: str) -> Sample:
 def _times(columns: str) -> Sample:
     """Older kernels have fewer columns than we know, newer ones may have more."""
     times: Sample = {
-        f"{mode}_seconds_total": int(ticks) / TICKS_PER_SECOND
-        for mode, ticks in zip((*MODES, *GUESTS), columns.split(), strict=False)
+        key: int(ticks) / TICKS_PER_SECOND for key, ticks in zip(_KEYS, columns.split(), strict=False)
     }
     if not times:
         raise ValueError("/proc/stat has a processor without times")

@@ -49,6 +49,9 @@ _COLUMNS: tuple[tuple[str, float, str, str], ...] = (
     ("flushes_total", 1, "flush_requests_total", "flushes done"),
     ("flush_time_seconds_total", 0.001, "flush_requests_time_seconds_total", "time that all flushes took"),
 )
+_KEYS = tuple(key for key, _, _, _ in _COLUMNS)
+_SECTORS = tuple(key for key, factor, _, _ in _COLUMNS if factor > 1)
+_MILLISECONDS = tuple(key for key, factor, _, _ in _COLUMNS if factor < 1)
 _OLD_COLUMNS = 11  # Linux before 4.18 ends there
 
 METRICS = (
@@ -73,10 +76,13 @@ def parse(text: str) -> Sample:
         columns = line.split()
         if len(columns) < 3 + _OLD_COLUMNS or _LEFT_OUT.match(columns[2]):
             continue
-        sample[columns[2]] = {
-            key: int(column) * factor if factor >= 1 else int(column) / 1000
-            for (key, factor, _, _), column in zip(_COLUMNS, columns[3:], strict=False)
-        }
+        device: Sample = dict(zip(_KEYS, map(int, columns[3:]), strict=False))
+        for key in _SECTORS:
+            device[key] *= SECTOR_BYTES
+        for key in _MILLISECONDS:
+            if key in device:
+                device[key] /= 1000
+        sample[columns[2]] = device
     return sample
 
 

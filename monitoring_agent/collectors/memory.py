@@ -3,6 +3,7 @@
 psutil would read the file twice, for memory and for swap, and keep half of it.
 """
 
+import functools
 import re
 
 from monitoring_agent.container import Container, Memory, container_of
@@ -35,9 +36,7 @@ def collect(host: Host) -> Sample:
 def parse(text: str) -> Sample:
     """The sample that a text of /proc/meminfo means. Raises ValueError if it lacks the total or what is available."""
     meminfo = {
-        # Active(anon) is named Active_anon, as node_exporter does.
-        name.replace("(", "_").replace(")", "") + ("_bytes" if unit else ""): int(count) * (1024 if unit else 1)
-        for name, count, unit in _LINE.findall(text)
+        _key(name, unit): int(count) * (1024 if unit else 1) for name, count, unit in _LINE.findall(text)
     }
     total, available = meminfo.get("MemTotal_bytes", 0), meminfo.get("MemAvailable_bytes")
     if total <= 0 or available is None:
@@ -51,6 +50,12 @@ def parse(text: str) -> Sample:
         sample["swap_used_bytes"] = max(0, swap - free)
         sample["swap_used_percent"] = round(max(0, swap - free) / swap * 100, 2) if swap else 0.0
     return {**sample, "meminfo": meminfo}
+
+
+@functools.lru_cache(maxsize=256)
+def _key(name: str, unit: str) -> str:
+    """Active(anon) is named Active_anon, as node_exporter does."""
+    return name.replace("(", "_").replace(")", "") + ("_bytes" if unit else "")
 
 
 def _confined(container: Container, meminfo: Sample) -> Sample:

@@ -25,6 +25,8 @@ _COLUMNS = (
     ("send_compressed_total", "transmit_compressed_total", "compressed packets sent"),
 )
 
+_KEYS = tuple(key for key, _, _ in _COLUMNS)
+
 METRICS = tuple(
     Metric(f"*.{key}", meaning, "/proc/net/dev", f"node_network_{series}", (("device", "*"),))
     for key, series, meaning in _COLUMNS
@@ -44,6 +46,5 @@ def parse(text: str) -> Sample:
         name, separator, rest = line.rpartition(":")
         columns = rest.split()
         if separator and len(columns) >= len(_COLUMNS):
-            values = map(int, columns)
-            sample[printable(name.strip())] = {key: value for (key, _, _), value in zip(_COLUMNS, values, strict=False)}
+            sample[printable(name.strip())] = dict(zip(_KEYS, map(int, columns), strict=False))
     return sample

@@ -5,7 +5,7 @@ Arguments are never read: they hold passwords.
 """
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from monitoring_agent.container import container_of
 from monitoring_agent.host import Host
@@ -49,8 +49,7 @@ METRICS = (
 )
 
 
-@dataclass(frozen=True)
-class Process:
+class Process(NamedTuple):
     """What /proc/PID/stat says of one; times in seconds, `started` in ticks since the boot tells two lives apart."""
 
     name: str
@@ -103,7 +102,11 @@ class Processes:
     def _uses(self, host: Host, processes: dict[int, Process]) -> list[tuple[str, str, dict[int, float]]]:
         """What each process uses of memory, and since the last look of processors and disks."""
         now = float(host.read("/proc/uptime").split()[0])
-        total = {pid: (one.started, one.cpu_seconds, _io_bytes(host, pid)) for pid, one in processes.items()}
+        total = {
+            # A thread of the kernel, which has no memory, does nothing on its own account.
+            pid: (one.started, one.cpu_seconds, _io_bytes(host, pid) if one.resident_bytes else None)
+            for pid, one in processes.items()
+        }
         before, self._before = self._before, total
         seconds_before, self._seconds_before = self._seconds_before, now
         resident: dict[int, float] = {pid: one.resident_bytes for pid, one in processes.items()}
