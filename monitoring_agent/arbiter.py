@@ -15,6 +15,7 @@ from typing import Any
 from gunicorn.arbiter import Arbiter
 from gunicorn.sock import close_sockets, create_sockets
 
+from monitoring_agent import allocator
 from monitoring_agent import settings as agent_settings
 from monitoring_agent.settings import Settings
 from monitoring_agent.shared import address
@@ -152,6 +153,7 @@ class AgentArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         self._beaten = time.monotonic()
         gc.collect()
         gc.freeze()
+        allocator.trim()
         return super().spawn_worker()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from monitoring_agent import goodbye
+from monitoring_agent import allocator, goodbye
 from monitoring_agent import settings as agent_settings
 from monitoring_agent.access import Access
 from monitoring_agent.app import Service, create_app
@@ -159,6 +159,7 @@ def main() -> int:
         return EX_UNAVAILABLE
     notifier = Notifier()
     os.environ.pop("PORT", None)  # gunicorn would listen there instead
+    allocator.be_thrifty()
     application = AgentApplication(arguments.config, settings, pause_seconds(notifier))
     application.begin_life()
     AgentArbiter(application, notifier).run()
