@@ -3,8 +3,12 @@
 Reports differ little from one second to the next. A whole one is kept each minute and behind it what changed from one
 to the next, in one compressed stream (RFC 1950) that is flushed behind each: a twentieth of their size is left. Old
 reports are forgotten a stream at a time.
+
+The newest few wait to be compressed together: done for each one when the processor's caches are cold, that would be a
+tenth of what the agent costs.
 """
 
+import functools
 import threading
 import zlib
 from collections import deque
@@ -12,9 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from monitoring_agent.shared import wire
-from monitoring_agent.shared.patch import Document, apply
+from monitoring_agent.shared.patch import Document, apply, difference
 
 STREAM_REPORTS = 60
+MAX_WAITING = 6
+MAX_WAITING_BYTES = 256 * 1024  # as JSON; as objects they take some times that
 MAX_REPORTS = 600
 MAX_BYTES = 4 * 1024 * 1024
 
@@ -23,13 +29,18 @@ MAX_BYTES = 4 * 1024 * 1024
 class Report:
     """An agent's whole answer, serialised once; `sampled` is on the monotonic clock.
 
-    `change` is the merge patch, serialised too, that makes it of the report before; None if there is none before.
+    `documents` are the report before and this one, not to be changed; None if there is none before.
     """
 
     sequence: int
     sampled: float
     body: bytes
-    change: bytes | None = None
+    documents: tuple[Document, Document] | None = None
+
+    @functools.cached_property
+    def change(self) -> bytes | None:
+        """The merge patch, serialised, that makes it of the report before; made when it is wanted first."""
+        return wire.encode(difference(*self.documents)) if self.documents else None
 
 
 @dataclass
@@ -48,6 +59,7 @@ class Recall:
         self._streams: deque[_Stream] = deque()
         self._compressor = zlib.compressobj(1)
         self._newest: Report | None = None
+        self._waiting: list[Report] = []
         self._max_reports = reports
         self._max_bytes = size
         self._lock = threading.Lock()
@@ -55,22 +67,33 @@ class Recall:
     def add(self, report: Report) -> None:
         """Remember the report, and forget the oldest stream as far as the limits want it; the newest always stays."""
         with self._lock:
-            text = report.change
-            if text is None or not self._streams or len(self._streams[-1].pieces) >= STREAM_REPORTS:
-                self._streams.append(_Stream(report.sequence))
-                # Level 1: most of a report repeats the one before, and higher levels only take longer to see it.
-                self._compressor = zlib.compressobj(1)
-                text = report.body
-            piece = self._compressor.compress(text) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
-            self._streams[-1].pieces.append(piece)
-            self._streams[-1].size += len(piece)
+            self._waiting.append(report)
             self._newest = report
-            while len(self._streams) > 1 and self._is_too_much():
-                self._streams.popleft()
+            size = sum(len(one.body) for one in self._waiting)
+            if len(self._waiting) >= MAX_WAITING or size > MAX_WAITING_BYTES:
+                self._store_waiting()
 
-    def _is_too_much(self) -> bool:
+    def _store_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for report in waiting:
+            self._store(report)
+
+    def _store(self, report: Report) -> None:
+        text = report.change
+        if text is None or not self._streams or len(self._streams[-1].pieces) >= STREAM_REPORTS:
+            self._streams.append(_Stream(report.sequence))
+            # Level 1: most of a report repeats the one before, and higher levels only take longer to see it.
+            self._compressor = zlib.compressobj(1)
+            text = report.body
+        piece = self._compressor.compress(text) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
+        self._streams[-1].pieces.append(piece)
+        self._streams[-1].size += len(piece)
+        while len(self._streams) > 1 and self._is_too_much(report.sequence):
+            self._streams.popleft()
+
+    def _is_too_much(self, newest: int) -> bool:
         """Whether enough would be left without the oldest stream, or there is no room for it."""
-        reports = self._newest.sequence - self._streams[1].first + 1 if self._newest else 0
+        reports = newest - self._streams[1].first + 1
         return reports >= self._max_reports or sum(stream.size for stream in self._streams) > self._max_bytes
 
     def newest(self) -> Report | None:
@@ -80,11 +103,14 @@ class Recall:
     def oldest(self) -> int | None:
         """The sequence of the oldest report that is remembered."""
         with self._lock:
-            return self._streams[0].first if self._streams else None
+            if self._streams:
+                return self._streams[0].first
+            return self._waiting[0].sequence if self._waiting else None
 
     def documents(self, first: int) -> Iterator[tuple[int, Document]]:
         """The remembered reports from this sequence on, oldest first. Each is changed in place into the next."""
         with self._lock:
+            self._store_waiting()
             streams = [(stream.first, list(stream.pieces)) for stream in self._streams]
         for start, pieces in streams:
             if start + len(pieces) <= first:

@@ -14,7 +14,7 @@ from monitoring_agent.rates import Sample
 from monitoring_agent.recall import Recall, Report
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.journal import printable
-from monitoring_agent.shared.patch import Document, difference
+from monitoring_agent.shared.patch import Document
 
 log = logging.getLogger(__name__)
 
@@ -162,8 +162,7 @@ class Sampler:
             health[largest] |= {"ok": False, "error": "its sample is too large for a report"}
         body = b",".join((wire.encode(head)[:-1], *parts.values(), _member("collectors", health) + b"}"))
         before, self._document = self._document, {**head, **samples, "collectors": health}
-        change = wire.encode(difference(before, self._document)) if before else None
-        return Report(self._sequence, now, body, change)
+        return Report(self._sequence, now, body, (before, self._document) if before else None)
 
 
 def _reason(error: Exception, host: Host) -> str:

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 from monitoring_agent.recall import Recall, Report
-from monitoring_agent.shared.patch import difference
 
 
 def document(sequence: int, padding: int = 200) -> dict[str, Any]:
@@ -12,9 +11,9 @@ def document(sequence: int, padding: int = 200) -> dict[str, Any]:
 
 
 def report(sequence: int, padding: int = 200) -> Report:
-    change = difference(document(sequence - 1), document(sequence, padding)) if sequence > 1 else None
+    documents = (document(sequence - 1), document(sequence, padding)) if sequence > 1 else None
     body = json.dumps(document(sequence, padding)).encode()
-    return Report(sequence, 0.0, body, json.dumps(change).encode() if change else None)
+    return Report(sequence, 0.0, body, documents)
 
 
 def filled(count: int, **limits: int) -> Recall:
