@@ -92,18 +92,12 @@ class Container:
 
     def _text(self, unified: str, version1: str = "") -> str:
         name = unified if self.unified else version1
-        if not name or not self._is_its_own(name):
+        if not name or not _is_its_own(self.host, self.unified, name.partition("/")[0]):
             return ""
         try:
             return self.host.read(f"{_ROOT}/{name}")
         except OSError:
             return ""  # a controller that is not there, or not for this container
-
-    def _is_its_own(self, name: str) -> bool:
-        """Whether the group that is seen is the container's, and not the root of the whole host's."""
-        if self.unified:
-            return self.host.exists(f"{_ROOT}/cgroup.events")
-        return not self.host.exists(f"{_ROOT}/{name.partition('/')[0]}/release_agent")
 
     def _number(self, unified: str, version1: str = "") -> int | None:
         text = self._text(unified, version1).strip()
@@ -112,6 +106,14 @@ class Container:
     def _numbers(self, unified: str, version1: str) -> dict[str, int]:
         text = self._text(unified, version1)
         return {name: int(number) for name, number in re.findall(r"^(\w+) (\d+)$", text, re.M)}
+
+
+@functools.lru_cache(maxsize=16)
+def _is_its_own(host: Host, unified: bool, controller: str) -> bool:
+    """Whether the group that is seen is the container's, and not the root of the whole host's. Looked up once."""
+    if unified:
+        return host.exists(f"{_ROOT}/cgroup.events")
+    return not host.exists(f"{_ROOT}/{controller}/release_agent")
 
 
 @functools.lru_cache(maxsize=1)

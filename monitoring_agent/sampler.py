@@ -1,9 +1,11 @@
 """The clock of the agent: runs the collectors that are due, makes a report of what they say, and remembers it."""
 
+import contextlib
 import logging
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,7 +45,33 @@ class _Slot:
     collector: Collector
     due: float
     outcome: _Outcome | None = None
-    running: threading.Thread | None = None
+    is_running: bool = False
+
+
+class _Runner:
+    """A thread for collectors that may block, one after the other: a thread for each would cost more than they do."""
+
+    def __init__(self, slots: Iterable[_Slot], collect: Callable[[_Slot], None]) -> None:
+        self._todo = deque(slots)
+        self._collect = collect
+        self._thread = threading.Thread(target=self._run, name="collectors", daemon=True)
+
+    def start(self) -> None:
+        """Raises RuntimeError if there can be no more threads."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        while slots := self.take(1):
+            self._collect(slots[0])
+            slots[0].is_running = False
+
+    def take(self, most: int) -> list[_Slot]:
+        """Take collectors that it has not come to yet: they are no longer its own."""
+        taken: list[_Slot] = []
+        with contextlib.suppress(IndexError):
+            while len(taken) < most:
+                taken.append(self._todo.popleft())
+        return taken
 
 
 @dataclass
@@ -60,6 +88,7 @@ class Sampler:
     def __post_init__(self) -> None:
         now = self.clock()
         self._slots = [_Slot(collector, due=now + collector.delay_seconds) for collector in self.collectors]
+        self._runner: _Runner | None = None  # the newest; those before have nothing left to do
         self._sequence = 0
         self._document: Document = {}  # the newest report
         self.life = round(self.wall_clock(), 3)  # tells this life of the agent from those before
@@ -78,15 +107,19 @@ class Sampler:
     def tick(self) -> None:
         """Run what is due, and remember a new report."""
         now = self.clock()
+        # Whoever has waited for a whole beat waits behind one that blocks.
+        apart = self._runner.take(len(self._slots)) if self._runner else []
         for slot in self._slots:
-            if slot.due > now or slot.running:
+            if slot.due > now or slot.is_running:
                 continue
             # Half a beat of slack: a collector with a period of one second is due at every beat.
             slot.due = now + slot.collector.period_seconds - INTERVAL_SECONDS / 2
             if slot.collector.may_block:
-                self._start_apart(slot)
+                slot.is_running = True
+                apart.append(slot)
             else:
                 self._collect(slot)
+        self._start(apart)
         self._sequence += 1
         self.recall.add(self._report(now))
 
@@ -100,19 +133,21 @@ class Sampler:
         now = self.clock()
         return {slot.collector.name: _health(slot.outcome, now) for slot in self._slots if slot.outcome is not None}
 
-    def _start_apart(self, slot: _Slot) -> None:
-        thread = threading.Thread(target=self._collect_apart, args=(slot,), name=slot.collector.name, daemon=True)
-        slot.running = thread
+    def _start(self, slots: list[_Slot]) -> None:
+        """Run these collectors in a thread of their own."""
+        if not slots:
+            return
+        runner = _Runner(slots, self._collect)
         try:
-            thread.start()
-        except RuntimeError as error:  # no more threads allowed: this one has to wait, the others go on
-            slot.running = None
-            slot.due = self.clock() + RETRY_SECONDS
-            log.warning("collector %s could not be started: %s", slot.collector.name, error)
-
-    def _collect_apart(self, slot: _Slot) -> None:
-        self._collect(slot)
-        slot.running = None
+            runner.start()
+        except RuntimeError as error:  # no more threads allowed: these have to wait, the others go on
+            for slot in slots:
+                slot.is_running = False
+                slot.due = self.clock() + RETRY_SECONDS
+            names = ", ".join(slot.collector.name for slot in slots)
+            log.warning("no thread could be started for the collectors %s: %s", names, error)
+            return
+        self._runner = runner
 
     def _collect(self, slot: _Slot) -> None:
         before = slot.outcome

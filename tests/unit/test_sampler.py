@@ -15,6 +15,7 @@ from monitoring_agent.host import Host
 from monitoring_agent.rates import Sample
 from monitoring_agent.sampler import Sampler
 from monitoring_agent.shared import wire
+from tests.integration.daemons import wait_for
 
 HOST = Host(str(Path(__file__).parents[1] / "trees" / "vm"))
 
@@ -302,3 +303,42 @@ def test_a_wall_clock_that_jumps_a_day_back_is_only_told_and_every_rate_stays_ri
     assert said[3]["collectors"]["counter"]["age_seconds"] == 0.0
     documents = list(sampler.recall.documents(0))
     assert [sequence for sequence, _ in documents] == [1, 2, 3, 4]
+
+
+def test_collectors_that_may_block_share_a_thread_and_do_not_wait_long_behind_one_that_does() -> None:
+    clock = Clock()
+    release = threading.Event()
+    threads: dict[str, set[str | int]] = {"first": set(), "second": set(), "third": set()}
+
+    def note(name: str, held: threading.Event | None = None) -> Collector:
+        def collect(_host: Host) -> Sample:
+            threads[name].add(threading.get_ident())
+            if held:
+                held.wait(30)
+            return {"value": 1}
+
+        return Collector(name, 15, collect, may_block=True)
+
+    def wait_until_there(sampler: Sampler, *names: str) -> None:
+        deadline = time.monotonic() + 5
+        while not set(names) <= set(newest(sampler)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+            sampler.tick()
+
+    together = make(clock, note("first"), note("second"), note("third"))
+    together.tick()
+    wait_for(lambda: all(threads.values()))
+    wait_until_there(together, "first", "second", "third")
+    assert len(threads["first"] | threads["second"] | threads["third"]) == 1
+
+    threads["first"].clear()
+    behind = make(clock, note("first", release), note("second"), note("third"))
+    behind.tick()
+    wait_for(lambda: threads["first"])
+    assert "second" not in newest(behind)
+    behind.tick()
+    wait_until_there(behind, "second", "third")
+    assert "first" not in newest(behind)
+    release.set()
+    wait_until_there(behind, "first")
