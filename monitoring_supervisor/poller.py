@@ -1,7 +1,6 @@
 """Asks every agent when its turn comes, and gives up when its time is over. One timer for all of them."""
 
 import asyncio
-import heapq
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -68,14 +67,12 @@ class Poller:
         self._watches: dict[str, _Watch] = {}
         self._schedule: Schedule[_Key] = Schedule()
         self._keys: dict[str, dict[Question, _Key]] = {}
-        # A heap, because the time limit may have become shorter by a reload.
-        self._deadlines: list[tuple[float, int, AgentClient, int]] = []
+        self._deadlines: deque[tuple[float, AgentClient, int]] = deque()  # in order
         self._resolver = Resolver()
         self._held_up_seconds = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self._tls = asking.tls
-        self._questions = 0
         self.polls = 0
         self.missed = 0
         self.recent_lateness: deque[float] = deque(maxlen=RECENT_POLLS)
@@ -124,9 +121,14 @@ class Poller:
         return True
 
     def change(self, asking: Asking) -> None:
-        """Ask in another way from now on, over the connections that there are; other certificates want new ones."""
+        """Ask in another way from now on, over the connections that there are; other certificates want new ones.
+
+        A shorter time limit is also one for the questions that are open.
+        """
         is_secured_anew = asking.tls_fingerprint != self._asking.tls_fingerprint
         self._asking = asking
+        latest = self._loop.time() - self._held_up_seconds + asking.timeout_seconds
+        self._deadlines = deque((min(due, latest), client, ticket) for due, client, ticket in self._deadlines)
         if is_secured_anew:
             self._tls = asking.tls
         for watch in self._watches.values():
@@ -218,23 +220,23 @@ class Poller:
     def _give_up_overdue(self, patience: float) -> None:
         deadlines = self._deadlines
         while deadlines:
-            deadline, _, client, ticket = deadlines[0]
+            deadline, client, ticket = deadlines[0]
             is_open = client.asking and client.tickets == ticket
             if is_open and deadline > patience:
                 return
-            heapq.heappop(deadlines)
+            deadlines.popleft()
             if is_open:
                 client.give_up()
 
     def _ask(self, watch: _Watch, question: Question, due: float, now: float) -> None:
-        self._questions += 1
         if question is not Question.PAST:
             self.polls += 1
             self.recent_lateness.append(now - due)
         ticket = watch.client.ask(question, self._request(watch, question))
         deadline = now - self._held_up_seconds + self._asking.timeout_seconds
-        heapq.heappush(self._deadlines, (deadline, self._questions, watch.client, ticket))
-        self._wake_by(deadline + self._held_up_seconds)
+        self._deadlines.append((deadline, watch.client, ticket))
+        if len(self._deadlines) == 1:  # for the others the timer comes anyway
+            self._wake_by(deadline + self._held_up_seconds)
 
     def _heard(self, scrape: Scrape) -> None:
         self._hear(scrape)

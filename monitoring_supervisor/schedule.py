@@ -60,13 +60,15 @@ class Schedule(Generic[Key]):
         ready: list[tuple[Key, float, int]] = []
         heap, slots = self._heap, self._slots
         while heap and heap[0][0] <= now:
-            due, _, key = heapq.heappop(heap)
+            due, _, key = heap[0]
             slot = slots.get(key)
             if slot is None or slot.due != due:
+                heapq.heappop(heap)
                 continue
             slot.due = _after(now, slot.anchor, slot.interval)
             missed = max(0, round((slot.due - due) / slot.interval) - 1)
-            self._push(slot.due, key)
+            self._pushes += 1
+            heapq.heapreplace(heap, (slot.due, self._pushes, key))
             ready.append((key, slot.due - slot.interval if missed else due, missed))
         return ready
 
