@@ -138,6 +138,11 @@ class Database:
         self._last_block = max(block or 0, *(known.block or 0 for known in self.known.values()), 0)
         self._last_minute = max(minute or 0, *(known.minute or 0 for known in self.known.values()), 0)
 
+    def written_at(self) -> float | None:
+        """When something was written last, in Unix seconds; None if that was never."""
+        row = self.connection.execute("SELECT ended FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+        return row and float(row[0])
+
     def close(self) -> None:
         """End the connection; what was committed is safe."""
         self.connection.close()

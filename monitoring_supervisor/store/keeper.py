@@ -55,6 +55,7 @@ class Keeper:
         self._path = path
         self._clock = clock
         self._database: Database | None = None
+        self._calendar: upkeep.Calendar | None = None
         self._load = Load()
         self._waiting_bytes = 0
         self._lock = threading.Lock()
@@ -149,13 +150,14 @@ class Keeper:
 
     def _keep_up(self, now: float) -> None:
         assert self._database
+        assert self._calendar
         connection = self._database.connection
         if time.monotonic() >= self._forget_due:
             self._forget_due = time.monotonic() + FORGET_SECONDS
             connection.execute("PRAGMA shrink_memory")
         connection.execute("BEGIN IMMEDIATE")
         try:
-            upkeep.expire(self._database, self.retention, now)
+            upkeep.expire(self._database, self.retention, self._calendar.now(now, time.monotonic()))
             if time.monotonic() >= self._upkeep_due:
                 self._upkeep_due = time.monotonic() + PUT_TOGETHER_SECONDS
                 self._upkeep = upkeep.put_together(self._database, now)
@@ -174,6 +176,7 @@ class Keeper:
     def _open(self) -> None:
         try:
             self._database = Database(self._path)
+            self._calendar = self._calendar or upkeep.Calendar(self._database.written_at())
         except sqlite3.Error as error:
             self._fail(error)
 

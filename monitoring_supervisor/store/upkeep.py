@@ -23,9 +23,36 @@ SETTLED_SECONDS = 900.0
 DELETED_AT_ONCE = 2000
 # An agent that answers now well and now badly makes an event each time, of so many bytes with its share of the index.
 EVENTS_SHARE, EVENT_BYTES = 0.1, 200
+# A clock that is set forward by more than what it is corrected by all the time is believed after an hour.
+MAX_STEP_SECONDS, DOUBTED_SECONDS = 60.0, HOUR_SECONDS
 # Free pages are used again; more than this share of the file is given back, so many pages at once.
 FREE_SHARE = 0.1
 GIVEN_BACK_PAGES = 256
+
+
+class Calendar:
+    """What time it is when it comes to what is too old: a clock that is wrong for a while must not cost history.
+
+    `written` is when something was written last, in Unix seconds: a clock may be wrong when the machine starts, too.
+    """
+
+    def __init__(self, written: float | None) -> None:
+        self._written = written
+        self._ahead: float | None = None  # by how much the clock that is believed is ahead of the monotonic one
+        self._doubted_since: float | None = None  # on the monotonic clock
+
+    def now(self, wall: float, monotonic: float) -> float:
+        """In Unix seconds, by a clock that says this now. One that is set back is believed at once."""
+        ahead = wall - monotonic
+        if self._ahead is None:
+            self._ahead = ahead if self._written is None else self._written - monotonic
+        if ahead <= self._ahead + MAX_STEP_SECONDS:
+            self._ahead, self._doubted_since = ahead, None
+        elif self._doubted_since is None:
+            self._doubted_since = monotonic
+        elif monotonic - self._doubted_since >= DOUBTED_SECONDS:
+            self._ahead, self._doubted_since = ahead, None
+        return monotonic + self._ahead
 
 
 def size(database: Database) -> int:

@@ -3,6 +3,7 @@
 import copy
 import random
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from monitoring_supervisor.model import Failure, Kind, Move, Reason, Retention, 
 from monitoring_supervisor.store import blocks, upkeep
 from monitoring_supervisor.store.database import PAGE_BYTES, Database, Event
 from monitoring_supervisor.store.history import History
+from monitoring_supervisor.store.keeper import Keeper
 from monitoring_supervisor.store.reading import Availability, Reader, find, paths
 
 START = 1_800_000_000.0  # the beginning of an hour
@@ -232,6 +234,32 @@ def test_what_is_too_old_goes_tier_by_tier(watched: Watched) -> None:
     assert left == list(range(301, 701))
     with Reader(watched.path) as reader:
         assert len(reader.series(A, ["cpu.count"], START, watched.now, 60)["cpu.count"]) >= 10
+
+
+def test_a_clock_that_is_wrong_for_a_while_costs_no_history(watched: Watched) -> None:
+    watched.run(20, A)
+    watched.close()
+    wrong = 0.0
+    keeper = Keeper(watched.path, Retention(reports_seconds=3600.0), lambda: watched.now + wrong)
+    for wrong in (0.0, 86400.0, 0.0):  # noqa: B007 - the keeper's clock reads it
+        time.sleep(1.5)  # it writes each second, and then looks for what is too old
+    assert keeper.close(10.0)
+    assert reports(watched.path, A) == watched.said[A]
+
+
+def test_a_clock_set_forward_is_believed_after_an_hour_and_one_set_back_at_once() -> None:
+    calendar = upkeep.Calendar(written=1000.0)
+    assert calendar.now(1001.0, 5.0) == 1001.0
+    assert calendar.now(1002.5, 6.0) == 1002.5
+    assert calendar.now(90_000.0, 7.0) == 1003.5
+    assert calendar.now(93_599.0, 3606.0) == 4602.5
+    assert calendar.now(93_600.0, 3607.0) == 93_600.0
+    assert calendar.now(500.0, 3608.0) == 500.0
+    assert calendar.now(90_000.0, 3609.0) == 501.0
+    assert calendar.now(502.0, 3610.0) == 502.0
+    assert calendar.now(90_000.0, 7300.0) == 4192.0, "the doubt begins anew"
+    assert upkeep.Calendar(written=1000.0).now(90_000.0, 5.0) == 1000.0, "wrong at the start"
+    assert upkeep.Calendar(written=None).now(90_000.0, 5.0) == 90_000.0
 
 
 def test_the_budget_of_bytes_wins_over_ages_and_space_is_given_back(watched: Watched) -> None:
