@@ -41,7 +41,8 @@ class Cells:
             return COUNTS
         if at == 0 or (before.__class__ is not float and before.__class__ is not int):
             before = value
-            self.firsts[place] = at
+            if at:
+                self.firsts[place] = at
             self.sums.append(-value * at)
         else:
             self.sums.append((before - value) * at)
