@@ -42,6 +42,7 @@ class _Course:
     phase: float  # when its minutes begin
     minute: float  # the beginning of this one
     early: float  # by how many seconds the next block is to be handed over before its time
+    longest: int  # how many reports the chain may have
     block: Block | None = None
     began: float = 0.0  # of the block, on the monotonic clock
     chained: int = 0  # reports since the chain began; 0 wants a whole one next
@@ -76,9 +77,10 @@ class History:
         course = self._courses.get(name)
         if course is None or course.latest is not latest:
             at = minutes.phase(name)
-            # The first block is handed over early: agents that were first asked together take turns from then on.
+            # The first block and chain end early: agents that were first asked together take turns from then on.
             early = CHEAP_FLUSH_SECONDS * at / MINUTE_SECONDS
-            course = self._courses[name] = _Course(latest, at, minutes.beginning(now, at), early)
+            longest = 1 + int(CHAIN_REPORTS * at / MINUTE_SECONDS)
+            course = self._courses[name] = _Course(latest, at, minutes.beginning(now, at), early, longest)
             course.last = course.kept = self._stored(name)
         if self.keeper.trouble is not None:
             course.block, course.chained = None, 0
@@ -86,7 +88,8 @@ class History:
         if not latest.taken:
             return
         skew = now - latest.collected_at
-        ends = latest.whole or course.failures != self.keeper.failures or course.chained >= CHAIN_REPORTS
+        is_long = course.chained >= course.longest
+        ends = latest.whole or course.failures != self.keeper.failures or is_long
         if course.block and (ends or abs(skew - course.block.skew) > SKEW_SECONDS):
             self._flush(course)
         if course.failures != self.keeper.failures:
@@ -94,6 +97,8 @@ class History:
             course.last = course.kept = self._stored(name)
         if ends:
             course.chained = 0
+        if is_long:
+            course.longest = CHAIN_REPORTS
         if not course.chained:
             self._look_for_gap(name, course, skew)
         reports = latest.taken

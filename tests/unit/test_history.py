@@ -1,9 +1,11 @@
 """History: what is recorded is read again, and little by little put together and deleted. With a real SQLite."""
 
+import contextlib
 import copy
 import random
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from monitoring_supervisor.minutes import MAX_POINTS, beginning, phase
 from monitoring_supervisor.model import Failure, Kind, Move, Reason, Retention, Standing, State, Target
 from monitoring_supervisor.store import blocks, upkeep
 from monitoring_supervisor.store.database import PAGE_BYTES, Database, Event
-from monitoring_supervisor.store.history import History
+from monitoring_supervisor.store.history import CHAIN_REPORTS, History
 from monitoring_supervisor.store.keeper import Keeper
 from monitoring_supervisor.store.reading import Availability, Reader, find, paths
 
@@ -231,7 +233,8 @@ def test_what_is_too_old_goes_tier_by_tier(watched: Watched) -> None:
     upkeep.expire(database, Retention(reports_seconds=350), watched.now)
     database.close()
     left = [one["sequence"] for one in reports(watched.path, A)]
-    assert left == list(range(301, 701))
+    first_chain = 1 + int(CHAIN_REPORTS * phase(A) / 60)
+    assert left == list(range(first_chain + CHAIN_REPORTS + 1, 701))
     with Reader(watched.path) as reader:
         assert len(reader.series(A, ["cpu.count"], START, watched.now, 60)["cpu.count"]) >= 10
 
@@ -260,6 +263,16 @@ def test_a_clock_set_forward_is_believed_after_an_hour_and_one_set_back_at_once(
     assert calendar.now(90_000.0, 7300.0) == 4192.0, "the doubt begins anew"
     assert upkeep.Calendar(written=1000.0).now(90_000.0, 5.0) == 1000.0, "wrong at the start"
     assert upkeep.Calendar(written=None).now(90_000.0, 5.0) == 90_000.0
+
+
+def test_chains_of_agents_that_were_first_asked_together_do_not_begin_anew_together(watched: Watched) -> None:
+    names = [f"10.0.1.{number}:5000" for number in range(30)]
+    watched.run(CHAIN_REPORTS + 60, *names)
+    watched.close()
+    with contextlib.closing(sqlite3.connect(watched.path)) as connection:
+        begun = connection.execute("SELECT began FROM blocks WHERE id = head AND began > ?", (START + 10,)).fetchall()
+    assert len(begun) >= len(names) - 2
+    assert max(Counter(begun).values()) <= 4
 
 
 def test_the_budget_of_bytes_wins_over_ages_and_space_is_given_back(watched: Watched) -> None:
