@@ -25,7 +25,7 @@ from monitoring_supervisor.store.keeper import Keeper
 from monitoring_supervisor.store.recovery import recover
 
 # With what `beat` and the writer take, less than ten seconds: that much is lost when the process is killed.
-FLUSH_SECONDS = 7.5
+FLUSH_SECONDS = 7.0
 # From then on a block is handed over when its answers happen to have been taken apart.
 CHEAP_FLUSH_SECONDS = 6.0
 # To read one report, all of its chain before it is read.
