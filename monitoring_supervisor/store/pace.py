@@ -13,6 +13,8 @@ BEAT_SECONDS = 0.25
 # What the snapshot may cost the disk on average, and how soon a move between the lists is in it all the same.
 DISK_BYTES_PER_SECOND = 256 * 1024
 URGENT_SECONDS = 1.0
+# While moves go on and on, a large document is not written all the time: thousands of agents then have no less to do.
+MAX_WRITING_SHARE = 0.25
 
 
 class Pace:
@@ -35,7 +37,7 @@ class Pace:
         now = self._clock()
         pause = max(round_seconds, self.writer.written_bytes / DISK_BYTES_PER_SECOND)
         if self._urgent:
-            pause = min(pause, URGENT_SECONDS)
+            pause = min(pause, max(URGENT_SECONDS, self.writer.written_seconds / MAX_WRITING_SHARE))
         # Half a beat of slack: a round of one second is saved every second, not every second and a beat.
         if now - self._saved < pause - BEAT_SECONDS / 2 or self.writer.busy_since is not None:
             return

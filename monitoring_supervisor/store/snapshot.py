@@ -202,6 +202,7 @@ class Writer:
         self.error: OSError | None = None
         self.written = 0
         self.written_bytes = 0  # the size of the last document
+        self.written_seconds = 0.0  # what writing it took
         self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
         self._thread.start()
 
@@ -227,7 +228,9 @@ class Writer:
     def _run(self) -> None:
         while (pieces := self._queue.get()) is not None:
             try:
+                started = time.monotonic()
                 self.written_bytes = write(self._path, pieces)
+                self.written_seconds = time.monotonic() - started
                 self.error = None
                 self.written += 1
             except OSError as error:

@@ -1,6 +1,8 @@
 """When the snapshot is saved."""
 
 import time
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from monitoring_supervisor.store.pace import DISK_BYTES_PER_SECOND, Pace
@@ -45,3 +47,27 @@ def test_a_move_is_saved_within_a_second_all_the_same(tmp_path: Path) -> None:
 
 def test_a_long_round_does_not_delay_a_move(tmp_path: Path) -> None:
     assert writes(tmp_path, 1000, 30, 3600.0, hurry_at=7.0) == [0.0, 7.0]
+
+
+def test_moves_without_end_do_not_have_a_large_document_written_all_the_time(tmp_path: Path) -> None:
+    now = 0.0
+    pace = Pace(Writer(tmp_path / "metrics_data.json"), clock=lambda: now)
+    rendered: list[float] = []
+
+    def render() -> Iterator[bytes]:
+        rendered.append(now)
+        return _slowly(10 * DISK_BYTES_PER_SECOND, 0.5)
+
+    while now < 7.0:
+        pace.hurry()
+        pace.save(render, 1.0)
+        while pace.writer.busy_since is not None:
+            time.sleep(0.001)
+        now += 0.25
+    assert len(rendered) > 1
+    assert all(later - earlier >= 2.0 for earlier, later in pairwise(rendered))
+
+
+def _slowly(size: int, seconds: float) -> Iterator[bytes]:
+    time.sleep(seconds)
+    yield b"x" * size
