@@ -83,7 +83,7 @@ test: .venv/.test
 	    echo "Not root: the system tests, which boot real machines, are left out; sudo make test runs them."
 	fi
 	# Side by side: these tests wait much more than they compute.
-	exec .venv/bin/python -m pytest -n 2 --dist loadgroup "$${suites[@]}"
+	exec .venv/bin/python -m pytest -n 4 --dist loadgroup "$${suites[@]}"
 
 lint: .venv/.test
 	.venv/bin/ruff check .
