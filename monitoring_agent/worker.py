@@ -13,7 +13,6 @@ import contextlib
 import gc
 import logging
 import os
-import re
 import selectors
 import socket
 import ssl
@@ -25,51 +24,37 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.util import http_date
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from monitoring_agent.app import Service
 from monitoring_agent.client_socket import ClientSocket
 from monitoring_agent.collectors.registry import collectors
+from monitoring_agent.heads import (
+    FORBIDDEN,
+    INTERNAL_ERROR,
+    MAX_HEAD_BYTES,
+    WANTS_TLS,
+    expects_more,
+    is_whole,
+    refusal_after,
+    refusal_of,
+)
 from monitoring_agent.host import Host
 from monitoring_agent.repeated import Repeated, is_ready
 from monitoring_agent.sampler import Sampler
-from monitoring_agent.shared import wire
 from monitoring_agent.shared.tls import ACCESS_DENIED, TlsSocket
 
 log = logging.getLogger(__name__)
 
 # The head of a request must be there, and then the request be done, each within this time.
 PATIENCE_SECONDS = 5.0
-# A larger head is refused; gunicorn's own limits are per line.
-MAX_HEAD_BYTES = 16 * 1024
 MAX_DRAINED_BYTES = 64 * 1024
 # Without a sample, or with a thread held, for this long the worker stops its sign of life, and is replaced.
 STUCK_SECONDS = 20.0
 MAX_REFUSED = 64
-TLS_HELLO = b"\x16\x03"  # how a handshake begins (RFC 8446, 5.1): waiting for more of it would hide the mistake
 # Well below the 1024 descriptors that a service has by default.
 MAX_CONNECTIONS = 512
-
-_EXPECTS = re.compile(rb"\r\nexpect[ \t]*:", re.I)  # an answer before the answer
-_HAS_BODY = re.compile(rb"\r\n(?:transfer-encoding[ \t]*:|content-length[ \t]*:[ \t]*0*[^0\s])", re.I)
-_STRANGE = re.compile(rb"\0|\r\n[ \t]")
-
-
-def _refusal(status: str, reason: str) -> bytes:
-    body = wire.encode({"error": reason})
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {len(body)}"
-    return head.encode("ascii") + b"\r\n\r\n" + body
-
-
-FORBIDDEN = _refusal("403 Forbidden", "this address is not in the agent's AGENT_ALLOW")
-BAD_REQUEST = _refusal("400 Bad Request", "this is not an HTTP request")
-NO_BODY = _refusal("400 Bad Request", "one request at a time, and without a body")
-LINE_TOO_LARGE = _refusal("414 URI Too Long", "the request line is too long")
-INTERNAL_ERROR = _refusal("500 Internal Server Error", "the agent failed to answer; its journal says why")
-WANTS_TLS = _refusal("400 Bad Request", "this agent speaks https; write https:// before its address on the whitelist")
-HEAD_TOO_LARGE = _refusal("431 Request Header Fields Too Large", f"the head is larger than {MAX_HEAD_BYTES} bytes")
 
 
 class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -201,8 +186,7 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return
         except OSError:
             head = b""
-        is_whole = b"\r\n\r\n" in head or head.startswith(TLS_HELLO)
-        if not is_whole and self._seen.get(conn, 0) < len(head) < MAX_HEAD_BYTES:
+        if not is_whole(head) and self._seen.get(conn, 0) < len(head) < MAX_HEAD_BYTES:
             self._wait_for_more(conn, sock, len(head))
             return
         if conn in self._waiting:
@@ -221,7 +205,7 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _is_ready(self, head: bytes) -> bool:
         sampler = self._service.sampler
-        return sampler is not None and is_ready(head, sampler.recall) and not _EXPECTS.search(head)
+        return sampler is not None and is_ready(head, sampler.recall) and not expects_more(head)
 
     def _answer(self, conn: TConn, sock: ClientSocket, head: bytes) -> None:
         """Answer in this thread, which does not wait: what the client does not take at once is a thread's to send."""
@@ -322,17 +306,11 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         """What gunicorn would answer with HTML, and log: nonsense from a client is no news."""
-        answer = INTERNAL_ERROR
-        if isinstance(exc, LimitRequestLine):
-            answer = LINE_TOO_LARGE
-        elif isinstance(exc, LimitRequestHeaders):
-            answer = HEAD_TOO_LARGE
-        elif isinstance(exc, ParseException):
-            answer = BAD_REQUEST
-        else:
+        answer = refusal_after(exc)
+        if answer is None:
             log.error("a request failed", exc_info=exc)
         with contextlib.suppress(OSError):
-            client.sendall(answer)
+            client.sendall(answer or INTERNAL_ERROR)
 
 
 @dataclass(frozen=True)
@@ -369,22 +347,6 @@ def is_stuck(sampled: float, deadlines: Iterable[float], now: float) -> bool:
 
 def _look(sock: socket.socket) -> bytes:
     return sock.look(MAX_HEAD_BYTES) if isinstance(sock, TlsSocket) else sock.recv(MAX_HEAD_BYTES, socket.MSG_PEEK)
-
-
-def refusal_of(head: bytes) -> bytes | None:
-    """Why this head is not served, or None. An empty one is an end of file, which gunicorn deals with."""
-    if head.startswith(TLS_HELLO):
-        return BAD_REQUEST
-    start, end, rest = head.partition(b"\r\n\r\n")
-    if not end:
-        return HEAD_TOO_LARGE if len(head) == MAX_HEAD_BYTES else None
-    if rest or _HAS_BODY.search(start):
-        return NO_BODY
-    # What gunicorn's versions, and proxies, read differently: lines that go on below, or end in another way (RFC 9112).
-    ends = start.count(b"\r\n")
-    if start.count(b"\n") != ends or start.count(b"\r") != ends or _STRANGE.search(start):
-        return BAD_REQUEST
-    return None
 
 
 def _has_buffered(conn: TConn) -> bool:

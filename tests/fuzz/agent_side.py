@@ -25,12 +25,12 @@ from monitoring_agent import exposition
 from monitoring_agent.access import Access
 from monitoring_agent.app import Service, create_app
 from monitoring_agent.collectors.registry import Collector, collectors
+from monitoring_agent.heads import refusal_of
 from monitoring_agent.host import Host
 from monitoring_agent.sampler import Sampler
 from monitoring_agent.server import AgentApplication
 from monitoring_agent.settings import load
 from monitoring_agent.shared import wire
-from monitoring_agent.worker import refusal_of
 
 TREES = Path(__file__).parents[1] / "trees"
 TOKEN = "0123456789abcdef"

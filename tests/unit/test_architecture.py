@@ -45,6 +45,7 @@ LAYERS = {
     "monitoring_agent.exposition": 6,
     "monitoring_agent.app": 7,
     "monitoring_agent.arbiter": 8,
+    "monitoring_agent.heads": 2,
     "monitoring_agent.worker": 8,
     "monitoring_agent.server": 9,
     "monitoring_supervisor.model": 2,
