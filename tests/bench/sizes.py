@@ -17,8 +17,8 @@ from tests.fleet.process import Fleet
 from tests.fleet.punctuality import of_fleet
 
 SIZES = (10, 50, 200, 1000, 2000, 5000)
-# Until everything that happens once is over: the first reports, which are whole, and the first large snapshot.
-WARM_UP_SECONDS = 15.0
+# Until everything that happens once is over: the first reports, which are whole, and the first large snapshots.
+WARM_UP_SECONDS = 25.0
 BAR = 40
 
 
