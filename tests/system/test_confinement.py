@@ -93,6 +93,8 @@ def varied(machine: Machine) -> Iterator[Machine]:
         " && mount -t tmpfs -o ro,size=45m tmpfs /srv/fixed"
         " && systemd-run --unit=doomed /bin/false"
         " && systemd-run --unit=other -p User=nobody -p MemoryMax=64M sleep 1000"
+        # Root's, and larger than what the daemons use.
+        " && systemd-run --unit=large python3 -c 'import time; held = [0] * (25 << 20); time.sleep(1000)'"
     )
     # The same daemon as the same user, without the sandbox.
     user = "-p User=_monitoring-agent -p Group=_monitoring"
@@ -101,7 +103,8 @@ def varied(machine: Machine) -> Iterator[Machine]:
         f" -E AGENT_LISTEN=127.0.0.1:{FREE_PORT} /usr/bin/monitoring-agent --config /etc/monitoring/monitoring.env"
     )
     yield machine
-    machine.run("systemctl stop free other; systemctl reset-failed; umount /home/big /srv/fixed; rm -r /var/lib/free")
+    machine.run("systemctl stop free other large; systemctl reset-failed; umount /home/big /srv/fixed")
+    machine.run("rm -r /var/lib/free")
 
 
 def report(machine: Machine, port: int) -> dict[str, Any]:
