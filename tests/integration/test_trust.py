@@ -129,29 +129,6 @@ def test_the_tokens_stand_in_no_answer_no_log_no_command_line_and_no_file_of_the
         assert token[:16].encode() not in said
 
 
-def test_a_redirect_is_followed_nowhere_and_takes_no_token_along(
-    make_rogue: MakeRogue, make_supervisor: MakeSupervisor
-) -> None:
-    elsewhere = make_rogue()
-    targets = (f"http://{elsewhere.name}/getmetrics", "file:///etc/shadow", f"//{elsewhere.name}/", "unix:///run/x.sock")
-    redirects = []
-    for status in ("301 a", "302 a", "303 a", "307 a", "308 a"):
-        for target in targets:
-            answer = http_answer(b"", status, f"Location: {target}\r\nRefresh: 0; url={target}\r\n")
-
-            def behave(connection: socket.socket, _path: str, answer: bytes = answer) -> bool:
-                connection.sendall(answer)
-                return True
-
-            redirects.append(make_rogue(behave))
-    supervisor = make_supervisor(*(rogue.name for rogue in redirects))
-    supervisor.start()
-    for rogue in redirects:
-        about = supervisor.wait_state(rogue.name, "down", 20)
-        assert about["failure"]["kind"] == "http_status"
-    assert elsewhere.connections == 0
-
-
 def test_only_who_is_on_the_whitelist_is_ever_sent_the_token(
     make_rogue: MakeRogue, make_supervisor: MakeSupervisor
 ) -> None:
