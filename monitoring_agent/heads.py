@@ -6,8 +6,10 @@ from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseExc
 
 from monitoring_agent.shared import wire
 
-# A larger head is refused; gunicorn's own limits are per line.
+# What is larger is refused here: gunicorn would leave the rest of it unread, and that would reset the connection before
+# the refusal has arrived.
 MAX_HEAD_BYTES = 16 * 1024
+MAX_LINE_BYTES, MAX_FIELD_BYTES, MAX_FIELDS = 2048, 4096, 32
 _TLS_HELLO = b"\x16\x03"  # how a handshake begins (RFC 8446, 5.1): waiting for more of it would hide the mistake
 
 _EXPECTS = re.compile(rb"\r\nexpect[ \t]*:", re.I)
@@ -27,7 +29,7 @@ NO_BODY = _refusal("400 Bad Request", "one request at a time, and without a body
 LINE_TOO_LARGE = _refusal("414 URI Too Long", "the request line is too long")
 INTERNAL_ERROR = _refusal("500 Internal Server Error", "the agent failed to answer; its journal says why")
 WANTS_TLS = _refusal("400 Bad Request", "this agent speaks https; write https:// before its address on the whitelist")
-HEAD_TOO_LARGE = _refusal("431 Request Header Fields Too Large", f"the head is larger than {MAX_HEAD_BYTES} bytes")
+HEAD_TOO_LARGE = _refusal("431 Request Header Fields Too Large", "the head, or a field of it, is too large")
 
 
 def is_whole(head: bytes) -> bool:
@@ -49,9 +51,13 @@ def refusal_of(head: bytes) -> bytes | None:
         return HEAD_TOO_LARGE if len(head) == MAX_HEAD_BYTES else None
     if rest or _HAS_BODY.search(start):
         return NO_BODY
+    line, *fields = start.split(b"\r\n")
+    if len(line) > MAX_LINE_BYTES:
+        return LINE_TOO_LARGE
+    if len(fields) > MAX_FIELDS or max(map(len, fields), default=0) > MAX_FIELD_BYTES:
+        return HEAD_TOO_LARGE
     # What gunicorn's versions, and proxies, read differently: lines that go on below, or end in another way (RFC 9112).
-    ends = start.count(b"\r\n")
-    if start.count(b"\n") != ends or start.count(b"\r") != ends or _STRANGE.search(start):
+    if start.count(b"\n") != len(fields) or start.count(b"\r") != len(fields) or _STRANGE.search(start):
         return BAD_REQUEST
     return None
 

@@ -11,7 +11,7 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from monitoring_agent import allocator, goodbye
+from monitoring_agent import allocator, goodbye, heads
 from monitoring_agent import settings as agent_settings
 from monitoring_agent.access import Access
 from monitoring_agent.app import Service, create_app
@@ -77,9 +77,9 @@ class AgentApplication(BaseApplication):  # type: ignore[misc]
             "keepalive": KEEP_ALIVE_SECONDS,
             "preload_app": True,
             "worker_tmp_dir": "/dev/shm",
-            "limit_request_line": 2048,
-            "limit_request_fields": 32,
-            "limit_request_field_size": 4096,
+            "limit_request_line": heads.MAX_LINE_BYTES,
+            "limit_request_fields": heads.MAX_FIELDS,
+            "limit_request_field_size": heads.MAX_FIELD_BYTES,
             "logger_class": AgentLogger,
             "loglevel": self.settings.log_level,
             "proc_name": "monitoring-agent",
