@@ -4,7 +4,7 @@ A rack that returns, or a supervisor that was away for minutes, must not be foll
 feel it, and so would the polls. Agents remember ten minutes.
 """
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, replace
 
 # For all agents together. Each question brings a minute of reports; to take it apart is a few milliseconds of work.
@@ -58,6 +58,7 @@ class Gaps:
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[str, _Waiting]] = deque()
+        self._counts: Counter[str] = Counter()  # of those that wait, by the agent
         self._asked: dict[str, _Waiting] = {}
         self._last_turn = 0.0
 
@@ -66,8 +67,12 @@ class Gaps:
 
     def add(self, name: str, gap: Gap, now: float) -> None:
         """Have this filled, unless there are too many of this agent's already."""
-        if sum(other == name for other, _ in self._waiting) < MAX_GAPS:
-            self._waiting.append((name, _Waiting(gap, now + PEACE_SECONDS)))
+        if self._counts[name] < MAX_GAPS:
+            self._wait(name, _Waiting(gap, now + PEACE_SECONDS))
+
+    def _wait(self, name: str, waiting: _Waiting) -> None:
+        self._waiting.append((name, waiting))
+        self._counts[name] += 1
 
     def due(self, now: float) -> list[tuple[str, Gap]]:
         """Whom to ask for what now; each is to be answered by `answered`."""
@@ -83,6 +88,7 @@ class Gaps:
             if waiting.not_before > now or name in self._asked:
                 self._waiting.append((name, waiting))
                 continue
+            self._counts[name] -= 1
             self._asked[name] = waiting
             found.append((name, waiting.gap))
         return found
@@ -102,7 +108,7 @@ class Gaps:
             waiting.gap = replace(waiting.gap, after=reached)
             waiting.not_before = now + PAUSE_SECONDS
         if waiting.tries < MAX_TRIES and waiting.questions < MAX_QUESTIONS:
-            self._waiting.append((name, waiting))
+            self._wait(name, waiting)
 
     def asked(self, name: str) -> Gap | None:
         """For what an agent was asked and has not answered yet."""
@@ -112,4 +118,5 @@ class Gaps:
     def forget(self, name: str) -> None:
         """This agent is not watched any more."""
         self._asked.pop(name, None)
-        self._waiting = deque(one for one in self._waiting if one[0] != name)
+        if self._counts.pop(name, 0):
+            self._waiting = deque(one for one in self._waiting if one[0] != name)
