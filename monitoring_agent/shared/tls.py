@@ -147,7 +147,7 @@ class TlsSocket(socket.socket):
             if len(self._seen) == before:
                 raise BlockingIOError from None
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            pass
+            pass  # the end of the stream, which is told by nothing new in what is returned
         finally:
             self._send_outgoing()
         return self._seen
