@@ -1,5 +1,6 @@
 """The Flask application: answers with what the sampler already made ready, to those who may ask."""
 
+import re
 import ssl
 import time
 from collections.abc import Callable
@@ -109,10 +110,14 @@ def _reports(sampler: Sampler | None, newest: Report) -> bytes:
     step = _number("step") if "step" in query else 1
     # A sequence of another life means nothing in this one.
     is_known = query.get("life", str(sampler.life)) == str(sampler.life)
+    if "layout" in query and "past" not in query:
+        held = _number("changes") if is_known and "changes" in query else -1
+        return since.moves(recall, held, max(1, step), _layout())
     if "changes" in query:
         return since.changes(recall, _number("changes") if is_known else -1, max(1, step))
     if "past" in query:
-        return since.past(recall, _number("past") if is_known else newest.sequence, max(1, step))
+        first = _number("past") if is_known else newest.sequence
+        return since.past(recall, first, max(1, step), by_numbers="layout" in query)
     return newest.body
 
 
@@ -122,6 +127,15 @@ def _number(name: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise BadRequest(f"{name}={text[:40]!r} is not the sequence of a report")
     return int(text)
+
+
+def _layout() -> tuple[int, int]:
+    """Which layout the asker knows, and how many of its numbers. Raises BadRequest."""
+    text = request.args["layout"]
+    found = re.fullmatch(r"([0-9]{1,18})-([0-9]{1,18})", text)
+    if found is None:
+        raise BadRequest(f"layout={text[:40]!r} is not a layout and how many of its numbers are known, such as 1-640")
+    return int(found[1]), int(found[2])
 
 
 class _Unauthorised(HTTPException):

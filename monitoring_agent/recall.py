@@ -14,8 +14,10 @@ import zlib
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from monitoring_agent.shared import wire
+from monitoring_agent.shared.layout import APART, Layout, Unlike
 from monitoring_agent.shared.patch import Document, apply, difference
 
 STREAM_REPORTS = 60
@@ -62,11 +64,14 @@ class Recall:
         self._waiting: list[Report] = []
         self._max_reports = reports
         self._max_bytes = size
-        self._lock = threading.Lock()
+        self._layout = Layout()
+        self.identity = 1  # of the layout
+        self._moves: dict[int, bytes | None] = {}  # of the newest report, by its sequence
+        self.lock = threading.RLock()  # held by whoever wants several answers to go together
 
     def add(self, report: Report) -> None:
         """Remember the report, and forget the oldest stream as far as the limits want it; the newest always stays."""
-        with self._lock:
+        with self.lock:
             self._waiting.append(report)
             self._newest = report
             size = sum(len(one.body) for one in self._waiting)
@@ -102,14 +107,64 @@ class Recall:
 
     def oldest(self) -> int | None:
         """The sequence of the oldest report that is remembered."""
-        with self._lock:
+        with self.lock:
             if self._streams:
                 return self._streams[0].first
             return self._waiting[0].sequence if self._waiting else None
 
+    def numbers(self, known: tuple[int, int]) -> dict[str, Any]:
+        """What whoever knows of a layout so many numbers must be told of this one; nothing, if that is all.
+
+        The identity of the layout and how many numbers it has, and the part of the tree with those that are new.
+        """
+        with self.lock:
+            layout, count = self._layout, known[1] if known[0] == self.identity else 0
+            if count == layout.count:
+                return {}
+            return {"layout": [self.identity, layout.count], "numbers": layout.beyond(count)}
+
+    def number(self, document: Document) -> bool:
+        """See that each value of this report has a number, if need be in a new layout. Returns whether it has."""
+        with self.lock:
+            for _ in range(2):
+                try:
+                    self._layout.values(document)
+                except Unlike:
+                    self._begin_layout()
+                else:
+                    return True
+            return False
+
+    def _begin_layout(self) -> None:
+        self._layout = Layout()
+        self.identity += 1
+        self._moves.clear()
+
+    def moves(self, report: Report) -> bytes | None:
+        """What makes this report of the one before, serialised, by numbers; None where they cannot say it."""
+        with self.lock:
+            if report.sequence not in self._moves:
+                moves = self._compared(*report.documents) if report.documents else None
+                self._moves = {report.sequence: moves}
+            return self._moves[report.sequence]
+
+    def moves_between(self, before: Document, after: Document) -> bytes | None:
+        """The same for any two reports."""
+        with self.lock:
+            return self._compared(before, after)
+
+    def _compared(self, before: Document, after: Document) -> bytes | None:
+        try:
+            at, to = self._layout.moves(before, after)
+        except Unlike:
+            self._begin_layout()
+            return None
+        apart = {key: after[key] for key in APART}
+        return wire.encode({**apart, "at": at, "to": to})
+
     def documents(self, first: int) -> Iterator[tuple[int, Document]]:
         """The remembered reports from this sequence on, oldest first. Each is changed in place into the next."""
-        with self._lock:
+        with self.lock:
             self._store_waiting()
             streams = [(stream.first, list(stream.pieces)) for stream in self._streams]
         for start, pieces in streams:

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from monitoring_agent import since
 from monitoring_agent.recall import Recall
 
-# A question whose answer is ready; the number is that of a report whose changes are asked for.
-_QUESTION = re.compile(rb"GET /[^\s?]*(?:\?changes=(\d{1,18})(?:&[^\s?]*)?)? HTTP/1\.1\r\n")
+# A question whose answer is ready: the number of a report whose changes are asked for, and the numbers that are known.
+_QUESTION = re.compile(
+    rb"GET /[^\s?]*(?:\?changes=(\d{1,18})(?:&life=[^\s?&]*)?(?:&layout=(\d{1,18})-(\d{1,18}))?)? HTTP/1\.1\r\n"
+)
 MAX_QUESTIONS = 64
 
 _VARYING = re.compile(rb"(?<=\r\nDate: )[^\r]*|(?<=\r\nContent-Length: )\d+")
@@ -34,20 +36,18 @@ class Repeated:
         """What the application would answer to this question; None if that is not known."""
         if not self._heads:
             return None
-        key, number = _split(question)
-        head = self._heads.get(key)
+        head = self._heads.get(_key(question))
         if head is None:
             return None
-        body = _body(recall, number)
+        body = _body(recall, question)
         return head % (self._date().encode("ascii"), len(body)) + body
 
     def learn(self, question: bytes, answer: bytes, recall: Recall) -> None:
         """Remember the head of this answer of the application, if what it said is what we would say."""
         head, _, body = answer.partition(b"\r\n\r\n")
-        key, number = _split(question)
-        if not head.startswith(b"HTTP/1.1 200 ") or _KEPT not in head or body != _body(recall, number):
+        if not head.startswith(b"HTTP/1.1 200 ") or _KEPT not in head or body != _body(recall, question):
             return
-        if number is not None and not is_ready(question, recall):
+        if not is_ready(question, recall):
             return  # a report in place of changes, perhaps because this question is of another life
         values = iter((b"%b", b"%d"))
         form, count = _VARYING.subn(lambda _: next(values), head.replace(b"%", b"%%"))
@@ -55,7 +55,7 @@ class Repeated:
             return
         if len(self._heads) >= MAX_QUESTIONS:
             self.forget()
-        self._heads[key] = form + b"\r\n\r\n"
+        self._heads[_key(question)] = form + b"\r\n\r\n"
 
 
 def is_ready(question: bytes, recall: Recall) -> bool:
@@ -66,16 +66,20 @@ def is_ready(question: bytes, recall: Recall) -> bool:
     return 0 <= newest.sequence - int(found[1]) <= 1
 
 
-def _split(question: bytes) -> tuple[bytes, int | None]:
-    """The question without the number in it, and that number."""
+def _key(question: bytes) -> bytes:
+    """The question without the number of the report in it."""
     found = _QUESTION.match(question)
     if not found or found[1] is None:
-        return question, None
-    return question[: found.start(1)] + question[found.end(1) :], int(found[1])
+        return question
+    return question[: found.start(1)] + question[found.end(1) :]
 
 
-def _body(recall: Recall, number: int | None) -> bytes:
-    newest = recall.newest()
+def _body(recall: Recall, question: bytes) -> bytes:
+    newest, found = recall.newest(), _QUESTION.match(question)
     if newest is None:
         return b""
-    return newest.body if number is None else since.changes(recall, number, 1)
+    if not found or found[1] is None:
+        return newest.body
+    if found[2] is None:
+        return since.changes(recall, int(found[1]), 1)
+    return since.moves(recall, int(found[1]), 1, (int(found[2]), int(found[3])))

@@ -5,8 +5,8 @@ is a fifth of the bytes to send and to take apart. `past` fills the gap that an 
 """
 
 import copy
-from collections.abc import Iterator
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice, pairwise, starmap
 
 from monitoring_agent.recall import Recall
 from monitoring_agent.shared import wire
@@ -75,8 +75,42 @@ def changes(recall: Recall, since: int, step: int) -> bytes:
     )
 
 
-def past(recall: Recall, first: int, step: int) -> bytes:
-    """The report of this sequence, or the oldest that is remembered, and what changed behind it, up to a minute."""
+def moves(recall: Recall, since: int, step: int, known: tuple[int, int]) -> bytes:
+    """The same by the numbers of a layout (see layout.py), for whoever knows of the layout `known[0]` so many numbers.
+
+    Instead the newest report and all of the layout, if that is another one, or if no report of before is held.
+    """
+    with recall.lock:
+        newest, oldest = recall.newest(), recall.oldest()
+        assert newest is not None
+        assert oldest is not None
+        behind = newest.sequence - since
+        said: list[bytes | None] = []
+        if since < oldest or not 0 <= behind <= MAX_STEPS_BEHIND * step or known[0] != recall.identity:
+            said.append(None)
+        elif behind == 1 and newest.documents is not None:
+            said.append(recall.moves(newest))
+        elif behind:
+            said += starmap(recall.moves_between, pairwise(_steps(recall, since, step, newest.sequence)))
+        if None in said:
+            if not recall.number(wire.decode(newest.body)):
+                return newest.body
+            return wire.encode({"schema": wire.SCHEMA, **recall.numbers((0, 0))})[:-1] + b',"report":%b}' % newest.body
+        more = recall.numbers(known)
+    return b'{"schema":%d,"since":%d,"until":%d,"moves":[%b]%b}' % (
+        wire.SCHEMA,
+        since,
+        newest.sequence,
+        b",".join(filter(None, said)),
+        b"," + wire.encode(more)[1:-1] if more else b"",
+    )
+
+
+def past(recall: Recall, first: int, step: int, *, by_numbers: bool = False) -> bytes:
+    """The report of this sequence, or the oldest that is remembered, and what changed behind it, up to a minute.
+
+    What changed is said as merge patches, or by the numbers of a layout that is said with it.
+    """
     newest, oldest = recall.newest(), recall.oldest()
     assert newest is not None
     assert oldest is not None
@@ -85,8 +119,17 @@ def past(recall: Recall, first: int, step: int) -> bytes:
     steps = _steps(recall, max(first, oldest), step, newest.sequence)
     begin = next(steps)
     room = wire.MAX_BODY_BYTES - MAX_ENVELOPE_BYTES - len(body := wire.encode(begin))
-    patches = _patches(chain([begin], islice(steps, MAX_PAST_REPORTS - 1)))
-    return _report(body, list(_fitting(patches, room)))
+    documents = chain([begin], islice(steps, MAX_PAST_REPORTS - 1))
+    with recall.lock:
+        if not by_numbers or not recall.number(begin):
+            return _report(body, list(_fitting(_patches(documents), room)))
+        said = list(starmap(recall.moves_between, pairwise(documents)))
+        if None in said:  # by more than one layout; what is behind the first report is asked for again
+            said = []
+            recall.number(begin)
+        numbers = wire.encode(recall.numbers((0, 0)))[1:-1]
+    moves = _fitting(filter(None, said), room - len(numbers))
+    return b'{"schema":%d,"report":%b,%b,"moves":[%b]}' % (wire.SCHEMA, body, numbers, b",".join(moves))
 
 
 def _steps(recall: Recall, first: int, step: int, last: int) -> Iterator[Document]:
@@ -106,7 +149,7 @@ def _patches(documents: Iterator[Document]) -> list[bytes]:
     return patches
 
 
-def _fitting(patches: list[bytes], room: int) -> Iterator[bytes]:
+def _fitting(patches: Iterable[bytes], room: int) -> Iterator[bytes]:
     for patch in patches:
         room -= len(patch) + 1
         if room < 0:

@@ -19,6 +19,7 @@ import pytest
 from monitoring_agent.collectors.registry import collectors
 from monitoring_agent.server import THREADS
 from monitoring_agent.shared import address
+from monitoring_agent.shared.layout import Layout, numbers
 from monitoring_agent.shared.patch import apply
 from tests.integration.conftest import MakeAgent
 from tests.integration.daemons import TOKEN, AgentDaemon, free_port, wait_for
@@ -563,6 +564,34 @@ def test_who_holds_a_report_gets_only_what_changed_since(agent: AgentDaemon) -> 
     reports = json.loads(agent.get(f"/getmetrics?since={held['sequence'] - 1}")[2])["reports"]
     assert reports[0] == held
     assert len(body) < len(json.dumps(held)) * len(answer["changes"]) / 2
+
+
+def test_who_knows_the_layout_of_the_reports_gets_what_moved_by_numbers(agent: AgentDaemon) -> None:
+    status, _, body = agent.get("/getmetrics?layout=0-0")
+    told = json.loads(body)
+    held, layout = told["report"], Layout()
+    layout.add(told["numbers"])
+    values = layout.values(held)
+    assert (status, layout.count) == (200, told["layout"][1])
+    wait_for(lambda: agent.report()["sequence"] >= held["sequence"] + 2)
+    query = f"changes={held['sequence']}&life={held['agent']['started_at']}&layout={told['layout'][0]}-{layout.count}"
+    _, _, text = agent.get(f"/getmetrics?{query}")
+    answer = json.loads(text)
+    layout.add(answer.get("numbers", {}))
+    values += [None] * (layout.count - len(values))
+    for move in answer["moves"]:
+        for number, value in zip(numbers(move["at"], layout.count), move["to"], strict=True):
+            values[number] = value
+    reports = json.loads(agent.get(f"/getmetrics?since={answer['until'] - 1}")[2])["reports"]
+    apart = {key: answer["moves"][-1][key] for key in ("sequence", "collected_at")}
+    assert {**apart, **layout.document(values)} == reports[0]
+
+
+@pytest.mark.parametrize("layout", ["", "1", "a-b", "-1-5", "1-5-9", "1" * 40 + "-1"])
+def test_a_layout_that_is_none_is_refused_with_the_reason(shared_agent: AgentDaemon, layout: str) -> None:
+    status, _, body = shared_agent.get(f"/getmetrics?layout={layout}")
+    assert status == 400
+    assert "is not a layout" in json.loads(body)["error"]
 
 
 def test_what_changed_since_a_report_of_another_life_is_the_whole_newest_report(shared_agent: AgentDaemon) -> None:

@@ -1,5 +1,7 @@
 """Answers to questions that were asked before in the same words."""
 
+import json
+
 import pytest
 
 from monitoring_agent import since
@@ -7,6 +9,7 @@ from monitoring_agent.recall import Recall
 from monitoring_agent.repeated import MAX_QUESTIONS, Repeated
 
 from .test_recall import filled, report
+from .test_since import after_one_another, timed
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 
@@ -53,6 +56,22 @@ def test_who_follows_the_changes_asks_the_same_with_another_number() -> None:
     assert answer is not None
     assert answer.endswith(b"\r\n\r\n" + since.changes(recall, 5, 1))
     assert repeated.answer(question("/getmetrics?changes=5&life=8"), recall) is None
+
+
+def test_who_follows_what_moves_is_told_of_new_numbers_once() -> None:
+    recall, repeated = Recall(), make()
+    after_one_another(recall, timed(1), timed(2))
+    known = json.loads(since.moves(recall, -1, 1, (0, 0)))["layout"]
+
+    def asked(held: int, count: int) -> bytes:
+        return question(f"/getmetrics?changes={held}&life=7&layout={known[0]}-{count}")
+
+    repeated.learn(asked(1, known[1]), said(since.moves(recall, 1, 1, tuple(known))), recall)
+    after_one_another(recall, timed(3, disks={"sda": 1}))
+    answer = repeated.answer(asked(2, known[1]), recall)
+    assert answer is not None
+    assert b'"numbers":{"disks":{"sda":2}}' in answer
+    assert repeated.answer(asked(2, known[1] + 1), recall) is None  # another question, of which nothing is known yet
 
 
 @pytest.mark.parametrize(

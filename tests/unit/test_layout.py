@@ -1,0 +1,98 @@
+"""Numbers in place of the keys of a report."""
+
+import copy
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitoring_agent.shared import layout as layouts
+from monitoring_agent.shared.layout import APART, Layout, Unlike, numbers
+
+VALUES = st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from([0.5, "text"]) | st.just([1, {"a": 2}])
+KEYS = st.sampled_from(["a", "b", "c d", ""])
+REPORTS = st.dictionaries(
+    KEYS, st.recursive(VALUES, lambda inner: st.dictionaries(KEYS, inner, max_size=3)), max_size=4
+)
+
+
+def without_null(node: Any) -> Any:
+    """A report says that nothing is known of something by leaving it out."""
+    if not isinstance(node, dict):
+        return node
+    return {key: without_null(value) for key, value in node.items() if value is not None}
+
+
+def moved(layout: Layout, values: list[Any], at: list[int], to: list[Any]) -> list[Any]:
+    values = values + [None] * (layout.count - len(values))
+    for number, value in zip(numbers(at, layout.count), to, strict=True):
+        values[number] = value
+    return values
+
+
+def test_what_moved_is_said_with_the_distances_between_its_numbers() -> None:
+    layout = Layout()
+    before = {"sequence": 1, "collected_at": 0.5, "cpu": {"a": 1, "b": 2, "c": 3}, "load": {"d": 4}}
+    after = {"sequence": 2, "collected_at": 1.5, "cpu": {"a": 1, "b": 5, "e": 6}, "load": {"d": 7}}
+    assert layout.values(before) == [1, 2, 3, 4]
+    assert layout.tree == {"cpu": {"a": 0, "b": 1, "c": 2}, "load": {"d": 3}}
+    assert layout.moves(before, after) == ([1, 1, 1, 1], [5, None, 7, 6])
+    assert layout.beyond(4) == {"cpu": {"e": 4}}
+
+
+@given(st.lists(REPORTS, min_size=2, max_size=6))
+def test_whoever_is_told_what_moved_has_the_report(some: list[dict[str, Any]]) -> None:
+    reports = [without_null(report) for report in some]
+    agent, asker = Layout(), Layout()
+    try:
+        values = agent.values(reports[0])
+        asker.add(agent.beyond(0))
+        for before, after in itertools.pairwise(reports):
+            at, to = agent.moves(copy.deepcopy(before), after)
+            asker.add(agent.beyond(asker.count))
+            values = moved(asker, values, at, to)
+            assert asker.document(values) == after
+            assert (asker.tree, asker.count) == (agent.tree, agent.count)
+    except Unlike as error:
+        assert "was a" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [({"a": 1}, {"a": {"b": 1}}), ({"a": {"b": 1}}, {"a": 1}), ({}, {"\0": 1})]
+)
+def test_a_value_that_becomes_an_object_needs_another_layout(before: dict[str, Any], after: dict[str, Any]) -> None:
+    layout = Layout()
+    layout.values(before)
+    with pytest.raises(Unlike):
+        layout.moves(before, after)
+
+
+def test_a_key_that_says_that_an_object_is_empty_cannot_be_a_reports() -> None:
+    layout = Layout()
+    with pytest.raises(Unlike):
+        layout.values({"a": {}, "b": {"\0": 1}})
+
+
+def test_what_comes_and_goes_does_not_make_it_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layouts, "MAX_PLACES", 100)
+    layout = Layout()
+    with pytest.raises(Unlike, match="more than 100 values have come and gone"):
+        for number in range(101):
+            layout.values({str(number): number})
+
+
+def test_what_is_said_with_every_report_has_no_number() -> None:
+    layout = Layout()
+    assert layout.values({**dict.fromkeys(APART, 1), "a": 5}) == [5]
+    assert layout.document([5]) == {"a": 5}
+
+
+def test_a_copy_grows_by_itself() -> None:
+    layout = Layout()
+    layout.values({"a": {"b": 1}})
+    copied = layout.copy()
+    copied.values({"a": {"c": 1}})
+    assert layout.tree == {"a": {"b": 0}}
+    assert copied.tree == {"a": {"b": 0, "c": 1}}
