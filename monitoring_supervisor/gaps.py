@@ -37,7 +37,7 @@ class Gap:
     def query(self) -> str:
         """What to ask for, to stand behind the path of the metrics."""
         apart = f"&step={self.step}" if self.step > 1 else ""
-        return f"?past={self.after + self.step}{apart}"
+        return f"?past={self.after + self.step}&layout=0-0{apart}"
 
 
 def is_gap(after: int, before: int, step: int) -> bool:

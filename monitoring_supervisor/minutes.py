@@ -1,54 +1,66 @@
 """What a minute of reports comes to: of each number the least, the mean and the greatest. Pure.
 
-While changes are merged into a report, count is kept of each number that moves; one of which there is none did not
-move. A mean is over the reports of the minute, each of them weighing the same.
+While what moved is taken into a report, count is kept of it; a number of which there is no count did not move. A mean
+is over the reports of the minute, each of them weighing the same.
 """
 
 import zlib
 from array import array
 from collections.abc import Iterable
+from math import inf
 from typing import Any
 
-from monitoring_agent.shared.patch import Document, apply
+from monitoring_agent.shared.layout import Layout, Values
+from monitoring_agent.shared.patch import Document
 
 MINUTE_SECONDS = 60.0
 
-# In place of a number that only counts: its last value tells all.
-COUNTS = -1
-
 
 class Cells:
-    """What is counted of the numbers that moved. In arrays: with thousands of agents memory is what costs time.
+    """What is counted, by the numbers of a layout. In arrays: with thousands of agents memory is what costs time.
 
-    `places` has the keys of the report and, in place of each number that moved, where it stands in the arrays.
-    `sums` are over the reports so far, as if the present value were 0. `firsts` are the first reports that had the
-    number, where that was not the minute's first one.
+    `least` is infinite where nothing moved. `sums` are over the reports so far, as if the present value were 0.
+    `firsts` are the first reports that had the value, where that was not the minute's first one.
     """
 
-    __slots__ = ("firsts", "greatest", "least", "places", "sums")
+    __slots__ = ("firsts", "greatest", "least", "sums")
 
-    def __init__(self) -> None:
-        self.places: dict[str, Any] = {}
-        self.least = array("d")
-        self.greatest = array("d")
-        self.sums = array("d")
+    def __init__(self, count: int) -> None:
+        self.least = array("d", (inf,)) * count
+        self.greatest = array("d", (-inf,)) * count
+        self.sums = array("d", (0.0,)) * count
         self.firsts: dict[int, int] = {}
 
-    def add(self, before: Any, value: float, at: int) -> int:
-        """Begin to count: `value` came with report number `at`, in place of `before`. Returns the number's place."""
-        place = len(self.least)
-        if place >= MAX_POINTS:
-            return COUNTS
+    def grow(self, count: int) -> None:
+        """Have room for so many numbers."""
+        more = Cells(count - len(self.least))
+        self.least += more.least
+        self.greatest += more.greatest
+        self.sums += more.sums
+
+    def begin(self, number: int, before: Any, value: float, at: int) -> None:
+        """Begin to count: `value` came with report number `at`, in place of `before`."""
         if at == 0 or (before.__class__ is not float and before.__class__ is not int):
             before = value
             if at:
-                self.firsts[place] = at
-            self.sums.append(-value * at)
+                self.firsts[number] = at
+            self.sums[number] = -value * at
         else:
-            self.sums.append((before - value) * at)
-        self.least.append(min(before, value))
-        self.greatest.append(max(before, value))
-        return place
+            self.sums[number] = (before - value) * at
+        self.least[number] = min(before, value)
+        self.greatest[number] = max(before, value)
+
+    def end(self, number: int) -> None:
+        """Forget what was counted there: it is no number any more."""
+        self.least[number], self.greatest[number], self.sums[number] = inf, -inf, 0.0
+        self.firsts.pop(number, None)
+
+    def take_over(self, number: int, other: "Cells", there: int) -> None:
+        """Go on from what another counted at that number."""
+        self.least[number], self.greatest[number] = other.least[there], other.greatest[there]
+        self.sums[number] = other.sums[there]
+        if there in other.firsts:
+            self.firsts[number] = other.firsts[there]
 
 
 # One value, if it stayed the same or is a counter (then the last one), or [least, mean, greatest].
@@ -83,54 +95,50 @@ def beginning(at: float, phase: float) -> float:
     return (at - phase) // MINUTE_SECONDS * MINUTE_SECONDS + phase
 
 
-def merge(document: Document, change: Document, cells: Cells, at: int) -> None:
-    """Merge a change (RFC 7396) into the report in place, `at` being the number of this report within the minute.
+def counted(layout: Layout) -> bytes:
+    """For each number of the layout whether its course is counted: of a counter the last value tells all."""
+    marks = bytearray(layout.count)
+    for key, node in layout.tree.items():
+        if node.__class__ is dict and key not in LEFT_OUT:
+            _mark(marks, node)
+    return bytes(marks)
+
+
+def _mark(marks: bytearray, tree: Document) -> None:
+    for key, place in tree.items():
+        if place.__class__ is dict:
+            _mark(marks, place)
+        elif not key.endswith("_total"):
+            marks[place] = 1
+
+
+def merge(values: Values, marks: bytes, cells: Cells, numbers: Iterable[int], moved: Values, at: int) -> None:
+    """Put what moved in its places, `at` being the number of this report within the minute.
 
     Raises TooLarge; what was merged before that stays.
     """
-    left_out = {key: change[key] for key in LEFT_OUT if key in change}
-    require_small(left_out.values())
-    apply(document, left_out)
-    counted = {key: value for key, value in change.items() if key not in left_out}
-    _merge(document, counted, cells, cells.places, at)
-
-
-def _merge(document: Document, change: Document, cells: Cells, places: dict[str, Any], at: int) -> None:
     least, greatest, sums = cells.least, cells.greatest, cells.sums
-    for key, value in change.items():
+    for number, value in zip(numbers, moved, strict=True):
         kind = value.__class__
         if kind is float or kind is int:
             # To compare an int with a float costs three times as much as with its like.
             if not (_LEAST < value < _GREATEST if kind is float else _LEAST_INT < value < _GREATEST_INT):
-                raise TooLarge(f"the number {key[:60]!r} is too large")
-            place = places.get(key)
-            if place.__class__ is not int:
-                places[key] = COUNTS if key.endswith("_total") else cells.add(document.get(key), value, at)
-            elif place >= 0:
-                if value < least[place]:
-                    least[place] = value
-                elif value > greatest[place]:
-                    greatest[place] = value
-                sums[place] += (document[key] - value) * at
-            document[key] = value
-        elif kind is dict:
-            _merge(_inner(document, key), value, cells, _inner(places, key), at)
+                raise TooLarge("a number is too large")
+            if marks[number]:
+                if value < least[number]:
+                    if least[number] == inf:
+                        cells.begin(number, values[number], value, at)
+                        values[number] = value
+                        continue
+                    least[number] = value
+                elif value > greatest[number]:
+                    greatest[number] = value
+                sums[number] += (values[number] - value) * at
         else:
-            if kind is list:
-                require_small(value)
-            places.pop(key, None)
-            if value is None:
-                document.pop(key, None)
-            else:
-                document[key] = value
-
-
-def _inner(node: dict[str, Any], key: str) -> dict[str, Any]:
-    """The object under this key, an empty one if there is none yet."""
-    inner = node.get(key)
-    if inner.__class__ is not dict:
-        inner = node[key] = {}
-    return inner
+            if kind is list or kind is dict:
+                require_small((value,))
+            cells.end(number)
+        values[number] = value
 
 
 def require_small(values: Iterable[Any]) -> None:
@@ -146,33 +154,34 @@ def require_small(values: Iterable[Any]) -> None:
             require_small(value)
 
 
-def points(document: Document, cells: Cells, reports: int) -> dict[str, Point]:
+def points(layout: Layout, values: Values, cells: Cells, reports: int) -> dict[str, Point]:
     """What so many reports come to: a point for each number of the newest one, by its path with dots."""
     found: dict[str, Point] = {}
-    for key, node in document.items():
-        if isinstance(node, dict) and key not in LEFT_OUT:
-            _gather(found, f"{key}.", node, cells, cells.places.get(key), reports)
+    for key, node in layout.tree.items():
+        if node.__class__ is dict and key not in LEFT_OUT:
+            _gather(found, f"{key}.", node, values, cells, reports)
     return found
 
 
 def _gather(
-    found: dict[str, Point], prefix: str, node: Document, cells: Cells, places: dict[str, Any] | None, reports: int
+    found: dict[str, Point], prefix: str, tree: Document, values: Values, cells: Cells, reports: int
 ) -> None:
-    for key, value in node.items():
+    for key, place in tree.items():
         if len(prefix) + len(key) > MAX_PATH_LETTERS:
             continue
         if len(found) >= MAX_POINTS:
             return
+        if place.__class__ is dict:
+            _gather(found, f"{prefix}{key}.", place, values, cells, reports)
+            continue
+        value = values[place]
         kind = value.__class__
-        place = places.get(key) if places else None
         if kind is float or kind is int:
-            if place.__class__ is int and place >= 0 and cells.least[place] < cells.greatest[place]:
+            if cells.least[place] < cells.greatest[place]:
                 mean = (cells.sums[place] + value * reports) / (reports - cells.firsts.get(place, 0))
                 found[prefix + key] = [_short(cells.least[place]), float(f"{mean:.6g}"), _short(cells.greatest[place])]
             else:
                 found[prefix + key] = value
-        elif kind is dict:
-            _gather(found, f"{prefix}{key}.", value, cells, place, reports)
 
 
 def _short(value: float) -> float:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from monitoring_agent.shared import wire
 from monitoring_supervisor import minutes
 from monitoring_supervisor.gaps import Gap, Gaps, is_gap
 from monitoring_supervisor.latest import Latest, Unusable
@@ -104,10 +103,9 @@ class History:
         reports = latest.taken
         if not course.chained and not latest.whole:
             faults = latest.faults
-            report = latest.encoded() or b"{}"
+            body, reports = latest.opening(), 1
             if latest.faults != faults:
                 return  # it turns out just now to be of no use
-            body, reports = b'{"schema":%d,"report":%b,"changes":[]}' % (wire.SCHEMA, report), 1
         # A block is lines; in JSON an end of line is a space.
         self._append(name, course, body.replace(b"\n", b" "), reports, skew, now)
         # Here and not in `beat`: thousands take their turns with the answers, and hold up none of them for long.

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.patch import Document
-from monitoring_supervisor.latest import Latest, Unusable
+from monitoring_supervisor.latest import Latest, Unusable, one_by_one
 from monitoring_supervisor.minutes import Point
 from monitoring_supervisor.store import blocks
 from monitoring_supervisor.store.blocks import Points
@@ -78,7 +78,7 @@ class Reader:
         return [name for (name,) in self._connection.execute("SELECT name FROM agents ORDER BY name")]
 
     def reports(self, agent: str, since: float, until: float) -> Iterator[tuple[float, Document]]:
-        """The agent's reports in this time, each with when it was collected. Each is changed in place into the next."""
+        """The agent's reports in this time, each with when it was collected."""
         row = self._connection.execute("SELECT id, block FROM agents WHERE name = ?", (agent,)).fetchone()
         if row is None:
             return
@@ -195,13 +195,8 @@ class Reader:
         """Every report of a block; what does not follow from the one before is left out."""
         try:
             for line in filter(None, lines):
-                answer = wire.decode(line)
-                if "since" not in answer:
+                for answer in one_by_one(wire.decode(line)):
                     latest.take_document(answer, 0)
-                    yield latest.document or {}
-                for change in answer.get("changes", []):
-                    since = answer.pop("since", latest.sequence)
-                    latest.take_document({"schema": answer["schema"], "since": since, "changes": [change]}, 0)
                     yield latest.document or {}
         except (wire.NotJson, Unusable):
             self.damaged += 1

@@ -1,13 +1,14 @@
 """What an agent told of its past, as blocks and minutes of history. Pure."""
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.patch import Document
 from monitoring_supervisor import minutes
 from monitoring_supervisor.gaps import Gap
-from monitoring_supervisor.latest import Latest, Unusable, is_number
+from monitoring_supervisor.latest import Latest, Unusable, is_number, one_by_one
 from monitoring_supervisor.store import blocks
 from monitoring_supervisor.store.blocks import Points
 from monitoring_supervisor.store.database import Block
@@ -32,11 +33,12 @@ def recover(name: str, gap: Gap, body: bytes) -> Recovered:
         answer = wire.decode(body)
     except wire.NotJson as error:
         raise Unusable(str(error)) from None
-    report, changes = answer.get("report"), answer.get("changes")
-    if not isinstance(report, dict) or not isinstance(changes, list):
+    if not isinstance(answer.get("report"), dict) or "since" in answer:
         raise Unusable("not a report with what changed behind it")
+    key = "moves" if "moves" in answer else "changes"
+    answers = one_by_one(answer)
     latest = Latest()
-    latest.take_document({**answer, "changes": []}, 0)
+    latest.take_document(next(answers), 0)
     first = latest.sequence
     if latest.life != gap.life or first is None or not gap.after < first < gap.before:
         return Recovered(gap.before, None, [])
@@ -46,8 +48,9 @@ def recover(name: str, gap: Gap, body: bytes) -> Recovered:
     minute = minutes.beginning(began, phase)
     kept: list[Document] = []
     room = MAX_POINTS
-    for change in changes[:MAX_CHANGES]:
-        if not isinstance(change, dict) or not isinstance(change.get("sequence"), int):
+    for one in islice(answers, MAX_CHANGES):
+        (change,) = one[key]
+        if not isinstance(change.get("sequence"), int):
             raise Unusable("a change is no change")
         if change["sequence"] >= gap.before:
             break
@@ -59,10 +62,10 @@ def recover(name: str, gap: Gap, body: bytes) -> Recovered:
             room -= len(points)
             if room < 0:
                 raise Unusable("more numbers in so many minutes than a machine has")
-        latest.take_document({"schema": wire.SCHEMA, "since": latest.sequence, "changes": [change]}, 0)
+        latest.take_document(one, 0)
         kept.append(change)
     found.append(blocks.single(minute, latest.close_minute()))
-    line = wire.encode({"schema": wire.SCHEMA, "report": report, "changes": kept})
+    line = wire.encode({**answer, key: kept})
     ended = latest.collected_at + gap.skew
     assert latest.sequence is not None
     block = Block(

@@ -6,7 +6,7 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import httptools
 
@@ -112,13 +112,13 @@ class Inquirer:
 
 
 class Follower:
-    """Asks an agent as the supervisor does: for what changed since the report that it holds."""
+    """Asks an agent as the supervisor does: for what moved since the report that it holds."""
 
     def __init__(self, question: Question) -> None:
         self._inquirer = Inquirer(question)
-        self._inquirer.ask()
-        report = wire.decode(self._inquirer.body)
-        self._sequence, self._life = report["sequence"], report["agent"]["started_at"]
+        self._layout: list[int] = [0, 0]
+        self._inquirer.ask("?layout=0-0")
+        self._hold(wire.decode(self._inquirer.body))
 
     def __enter__(self) -> Self:
         return self
@@ -128,7 +128,14 @@ class Follower:
 
     def ask(self) -> float:
         """Ask once; returns the seconds until the answer was there whole."""
-        took = self._inquirer.ask(f"?changes={self._sequence}&life={self._life}")
-        answer = wire.decode(self._inquirer.body)
-        self._sequence = answer["until"] if "until" in answer else answer["report"]["sequence"]
+        known = f"{self._layout[0]}-{self._layout[1]}"
+        took = self._inquirer.ask(f"?changes={self._sequence}&life={self._life}&layout={known}")
+        self._hold(wire.decode(self._inquirer.body))
         return took
+
+    def _hold(self, answer: dict[str, Any]) -> None:
+        self._layout = answer.get("layout") or self._layout
+        if "report" in answer:
+            self._sequence, self._life = answer["report"]["sequence"], answer["report"]["agent"]["started_at"]
+        else:
+            self._sequence = answer["until"]

@@ -19,7 +19,8 @@ from monitoring_agent.collectors.registry import collectors
 from monitoring_agent.host import Host
 from monitoring_agent.sampler import Sampler
 from monitoring_agent.shared import wire
-from monitoring_agent.shared.patch import Document, difference
+from monitoring_agent.shared.layout import APART, Layout
+from monitoring_agent.shared.patch import Document
 from monitoring_supervisor.latest import Latest
 from monitoring_supervisor.model import Retention
 from monitoring_supervisor.store.history import History
@@ -50,7 +51,7 @@ def measure(options: Options, directory: Path) -> dict[str, Any]:
         "reports": stored_reports,
         "reports_read_again_of_one_agent": read,
         "values": values,
-        "moving_values": statistics.fmean(count_values(json.loads(answer)["changes"][0]) for answer in answers[1:]),
+        "moving_values": statistics.fmean(len(json.loads(answer)["moves"][0]["to"]) for answer in answers[1:]),
         "bytes_per_value": path.stat().st_size / stored_reports / values,
         "cpu_seconds_per_report": (stored - plain) / stored_reports,
         "cpu_seconds_per_report_merged": plain / stored_reports,
@@ -75,13 +76,20 @@ def _record(seconds: int, directory: Path) -> list[Document]:
 
 
 def _answers(reports: list[Document]) -> list[bytes]:
-    """What an agent says to who asks every second what changed: that course to and fro."""
+    """What an agent says to who asks every second what moved: that course to and fro."""
     to_and_fro = itertools.cycle([*reports, *reports[-2:0:-1]])
     told = [{**next(to_and_fro), "sequence": n, "collected_at": BEGAN + n} for n in range(1, REPORTS + 1)]
-    answers = [wire.encode(told[0])]
+    layout, answers = Layout(), []
+    layout.values(told[0])
+    numbered = {"layout": [1, layout.count], "numbers": layout.beyond(0)}
+    answers.append(wire.encode({"schema": wire.SCHEMA, "report": told[0], **numbered}))
     for before, after in itertools.pairwise(told):
+        count = layout.count
+        at, to = layout.moves(before, after)
+        apart = {key: after[key] for key in APART}
         head = {"schema": wire.SCHEMA, "since": before["sequence"], "until": after["sequence"]}
-        answers.append(wire.encode({**head, "changes": [difference(before, after)]}))
+        new = {"layout": [1, layout.count], "numbers": layout.beyond(count)} if layout.count > count else {}
+        answers.append(wire.encode({**head, "moves": [{**apart, "at": at, "to": to}], **new}))
     return answers
 
 

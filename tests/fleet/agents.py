@@ -82,7 +82,7 @@ class SimulatedAgent:
             now = time.monotonic()
             self._answers += max(1, int(now - self._asked_at))
             self._asked_at = now
-            body = self._past(query) or self._changes(query) or self._report(self._answers)
+            body = self._past(query) or self._changes(query) or self._whole(query)
             return _HEAD % (b"200 OK", _JSON, len(body)) + body
         if path == EXPOSITION:
             self._answers += 1
@@ -102,16 +102,22 @@ class SimulatedAgent:
         )
         return own + self._content.report(number)
 
+    def _whole(self, query: bytes) -> bytes:
+        report = self._report(self._answers)
+        if b"layout=" not in query:
+            return report
+        return b'{"schema":%d,%b,"report":%b}' % (wire.SCHEMA, self._content.layout, report)
+
     def _changes(self, query: bytes) -> bytes | None:
-        """What changed since the report that is held, if that is not long ago."""
-        asked = re.fullmatch(rb"changes=(\d+)&life=(\S+)", query)
+        """What moved since the report that is held, if that is not long ago."""
+        asked = re.fullmatch(rb"changes=(\d+)&life=(\S+)&layout=1-\d+", query)
         if asked is None or asked[2] != self._life:
             return None
         held = int(asked[1])
         if not 0 <= self._answers - held <= MAX_STEPS_BEHIND:
             return None
-        patches = b",".join(self._patch(number) for number in range(held + 1, self._answers + 1))
-        return b'{"schema":%d,"since":%d,"until":%d,"changes":[%b]}' % (wire.SCHEMA, held, self._answers, patches)
+        moves = b",".join(self._moves(number) for number in range(held + 1, self._answers + 1))
+        return b'{"schema":%d,"since":%d,"until":%d,"moves":[%b]}' % (wire.SCHEMA, held, self._answers, moves)
 
     def _past(self, query: bytes) -> bytes | None:
         """An old report and a minute of what changed behind it. A simulated agent forgets nothing."""
@@ -121,6 +127,10 @@ class SimulatedAgent:
         numbers = range(first + 1, min(first + MAX_PAST_REPORTS, self._answers + 1))
         changes = b",".join(self._patch(number) for number in numbers)
         return b'{"schema":%d,"report":%b,"changes":[%b]}' % (wire.SCHEMA, self._report(first), changes)
+
+    def _moves(self, number: int) -> bytes:
+        at = time.time() - (self._answers - number)
+        return b'{"sequence":%d,"collected_at":%.3f%b' % (number, at, self._content.moves(number))
 
     def _patch(self, number: int) -> bytes:
         at = time.time() - (self._answers - number)

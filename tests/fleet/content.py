@@ -11,6 +11,7 @@ from monitoring_agent.collectors.registry import collectors
 from monitoring_agent.host import Host
 from monitoring_agent.sampler import Sampler
 from monitoring_agent.shared import wire
+from monitoring_agent.shared.layout import Layout
 from monitoring_agent.shared.patch import difference
 from tests.fleet.movement import Counter, Gauge, Moving, Piece, Rate, chance, frames, remembered
 
@@ -49,6 +50,8 @@ class Content:
     values: int
     report: Callable[[int], bytes]  # begins with a comma, to stand behind the own keys
     change: Callable[[int], bytes]  # the same for what changed since the answer before
+    moves: Callable[[int], bytes]  # the same by the numbers of the layout
+    layout: bytes
     exposition: Callable[[int], bytes]
 
 
@@ -72,7 +75,14 @@ def _content(report: Tree, uptime: float, kind: int) -> Content:
     assert json_pieces[0] == b"{"
     exposed = {**moving, "host": report["host"]}
     whole = frames([b",", *json_pieces[1:]])
-    return Content(report["host"], count_values(report), whole, _changes(whole), frames(_exposed(exposed)))
+    layout = Layout()
+    layout.values({**dict.fromkeys(OWN_KEYS, 0), "host": report["host"], "agent": {"version": "", "started_at": 0}})
+    layout.values(json.loads(b"{" + whole(1)[1:]))
+    moves = _moves(whole, layout)
+    numbers = b'"layout":[1,%d],"numbers":%b' % (layout.count, wire.encode(layout.tree))
+    return Content(
+        report["host"], count_values(report), whole, _changes(whole), moves, numbers, frames(_exposed(exposed))
+    )
 
 
 def _changes(whole: Callable[[int], bytes]) -> Callable[[int], bytes]:
@@ -81,6 +91,18 @@ def _changes(whole: Callable[[int], bytes]) -> Callable[[int], bytes]:
         return b"," + wire.encode(difference(before, after))[1:]
 
     return remembered(change)
+
+
+def _moves(whole: Callable[[int], bytes], layout: Layout) -> Callable[[int], bytes]:
+    count = layout.count
+
+    def moves(answer: int) -> bytes:
+        before, after = (json.loads(b"{" + whole(number)[1:]) for number in (answer - 1, answer))
+        at, to = layout.moves(before, after)
+        assert layout.count == count
+        return b"," + wire.encode({"at": at, "to": to})[1:]
+
+    return remembered(moves)
 
 
 def _set_in_motion(node: Tree, path: str, uptime: float, renewed_every: int) -> Tree:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from monitoring_agent.shared import wire
+from monitoring_agent.shared.layout import APART, Layout, Unlike, numbers
 from monitoring_agent.shared.patch import apply, difference
 from monitoring_supervisor import minutes, views, words
 from monitoring_supervisor.agent_client import MAX_ANSWER_BYTES, AgentClient
@@ -96,7 +97,7 @@ def past(data: bytes) -> None:
 
 
 def patches(data: bytes) -> None:
-    """Two reports, a line each: the difference makes one of the other, also where minutes are counted meanwhile."""
+    """Two reports, a line each: the difference makes one of the other, as a merge patch and by numbers."""
     try:
         before, after = (wire.decode(line) for line in data.split(b"\n", 1))
     except ValueError:
@@ -104,15 +105,20 @@ def patches(data: bytes) -> None:
     if _has_null(before) or _has_null(after):
         return
     change = difference(before, after)
-    merged, counted = copy.deepcopy(before), copy.deepcopy(before)
+    merged = copy.deepcopy(before)
     apply(merged, copy.deepcopy(change))
     assert merged == after
+    agent, asker = Layout(), Layout()
     try:
-        minutes.require_small(before.values())
-        minutes.merge(counted, change, minutes.Cells(), 1)
-    except minutes.TooLarge:
+        values = agent.values(before)
+        at, to = agent.moves(before, after)
+        minutes.require_small([before, after])
+    except (Unlike, minutes.TooLarge):
         return
-    assert counted == after
+    asker.add(agent.beyond(0))
+    values += [None] * (asker.count - len(values))
+    minutes.merge(values, minutes.counted(asker), minutes.Cells(asker.count), numbers(at, asker.count), to, 1)
+    assert asker.document(values) == {key: value for key, value in after.items() if key not in APART}
 
 
 def _has_null(node: Any) -> bool:

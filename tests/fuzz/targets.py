@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from monitoring_agent.shared.layout import Layout
 from tests.fuzz import agent_side, settings_side, supervisor_side
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +31,16 @@ CHANGES = {
     "changes": [{"sequence": 102, "collected_at": LIFE + 1, "cpu": {"busy_percent": 5, "cores": None}}],
 }
 PAST = {"schema": 1, "report": REPORT, "changes": CHANGES["changes"]}
+LAYOUT = Layout()
+LAYOUT.values(REPORT)
+NUMBERED = {"schema": 1, "report": REPORT, "layout": [1, LAYOUT.count], "numbers": LAYOUT.tree}
+MOVES = {
+    "schema": 1,
+    "since": 101,
+    "until": 102,
+    "moves": [{"sequence": 102, "collected_at": LIFE + 1, "at": [5, 1, 1], "to": [5, None, 4]}],
+}
+MORE = {"layout": [1, LAYOUT.count + 2], "numbers": {"cpu": {"more": {"a": LAYOUT.count, "b": LAYOUT.count + 1}}}}
 HEAD = "HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{headers}\r\n"
 
 
@@ -59,7 +70,8 @@ def _answer(body: bytes, status: str = "200 OK", headers: str = "") -> bytes:
 JSON_WORDS = (
     b"null", b"true", b"NaN", b"-Infinity", b"1e999", b"-1e308", b"9" * 400, b"0.1", b"{}", b"[]", b'"', b'{"a":',
     b'"\\ud800"', b'"\\u0000"', b'"\\u001b[2J"', b'"\\u0663"', b'"_total":', b'"schema":1', b'"since":', b'"sequence":',
-    b'"changes":[', b'"collected_at":', b'"agent":', b'"started_at":', b'"report":', b'"host":', b'"": {', b'"a.b":',
+    b'"changes":[', b'"moves":[', b'"at":[', b'"to":[', b'"layout":[1,', b'"numbers":{',
+    b'"collected_at":', b'"agent":', b'"started_at":', b'"report":', b'"host":', b'"": {', b'"a.b":',
     b'"_at":', b'"_seconds":', b'"_bytes":', b'"_percent":',
 )  # fmt: skip
 HTTP_WORDS = (
@@ -88,7 +100,10 @@ TARGETS = (
     ),
     FuzzTarget(
         agent_side.queries,
-        (b"since=5", b"changes=69&life=1794900000.0&step=2", b"past=3&step=10", b"", b"since=%00"),
+        (
+            *(b"since=5", b"changes=69&life=1794900000.0&step=2", b"past=3&step=10", b"", b"since=%00"),
+            *(b"layout=0-0", b"changes=69&layout=1-50&step=2", b"past=3&step=10&layout=1-5", b"layout=1"),
+        ),
     ),
     FuzzTarget(
         agent_side.requests,
@@ -111,12 +126,15 @@ TARGETS = (
     ),
     FuzzTarget(
         supervisor_side.reports,
-        (_json(REPORT, CHANGES), _json(PAST), _json(REPORT, REPORT, CHANGES, CHANGES)),
+        (
+            *(_json(REPORT, CHANGES), _json(PAST), _json(REPORT, REPORT, CHANGES, CHANGES)),
+            *(_json(NUMBERED, MOVES), _json(NUMBERED, {**MOVES, **MORE}, REPORT, NUMBERED, MOVES)),
+        ),
         JSON_WORDS,
     ),
-    FuzzTarget(supervisor_side.past, (_json(PAST),), JSON_WORDS),
+    FuzzTarget(supervisor_side.past, (_json(PAST), _json({**NUMBERED, "moves": MOVES["moves"]})), JSON_WORDS),
     FuzzTarget(supervisor_side.patches, (_json(REPORT, {**REPORT, "cpu": {"a": [1], "b": {}}}),), JSON_WORDS),
-    FuzzTarget(supervisor_side.kept, (_json(REPORT, CHANGES), b'""\n"', b'{"a":"\\""}')),
+    FuzzTarget(supervisor_side.kept, (_json(REPORT, CHANGES), _json(NUMBERED, MOVES), b'""\n"', b'{"a":"\\""}')),
     FuzzTarget(
         supervisor_side.control,
         (

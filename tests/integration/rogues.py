@@ -27,7 +27,7 @@ GOOD = http_answer(REPORT)
 
 def well_behaved(connection: socket.socket, path: str) -> bool:
     """What an agent should do."""
-    connection.sendall(GOOD if path == "/getmetrics" else HEALTHY)
+    connection.sendall(GOOD if path.startswith("/getmetrics") else HEALTHY)
     return True
 
 
@@ -55,7 +55,7 @@ def says_of_metrics(answer: bytes) -> Behaviour:
     """Is healthy, but answers with these bytes when metrics are asked."""
 
     def behave(connection: socket.socket, path: str) -> bool:
-        connection.sendall(answer if path == "/getmetrics" else HEALTHY)
+        connection.sendall(answer if path.startswith("/getmetrics") else HEALTHY)
         return True
 
     return behave

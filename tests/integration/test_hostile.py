@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from monitoring_agent.shared.layout import Layout
 from monitoring_supervisor.model import Kind
 from tests.integration.conftest import MakeRogue, MakeSupervisor
 from tests.integration.daemons import SupervisorDaemon, free_port, wait_for
@@ -15,7 +16,7 @@ from tests.integration.test_ctl import ctl, terminal
 
 LIFE = 1_794_900_000.5
 WHOLE = {"schema": 1, "sequence": 1, "collected_at": LIFE, "agent": {"started_at": LIFE}, "load": {"load_1m": 0.5}}
-_CHANGES = re.compile(r"[?&]changes=([0-9]+)")
+_HELD = re.compile(r"[?&]changes=([0-9]+)")
 
 # A report may have 1 MiB, and what is taken in before a whole one is wanted again some times as much.
 MAX_HELD_BYTES = 5 * 1024 * 1024
@@ -38,30 +39,36 @@ def says_reports(*reports: dict[str, Any]) -> Behaviour:
     return behave
 
 
-def changes(since: int, sequence: int, **more: object) -> bytes:
-    """A good answer: one change, from the report `since` to the report `sequence`."""
-    change = {"sequence": sequence, "collected_at": LIFE + sequence, **more}
-    document = {"schema": 1, "since": since, "until": sequence, "changes": [change]}
-    return json.dumps(document, separators=(",", ":")).encode("ascii")
+def moves(since: int, sequence: int, first: int, keys: int) -> bytes:
+    """A good answer: what moved from the report `since` to the report `sequence`, with so many new keys."""
+    move = {"sequence": sequence, "collected_at": LIFE + sequence, "at": [0] * keys, "to": [1] * keys}
+    numbers = {f"key {number}": number for number in range(first, first + keys)}
+    document = {"schema": 1, "since": since, "until": sequence, "moves": [move]}
+    layout = {"layout": [1, first + keys], "numbers": numbers}
+    return json.dumps({**document, **layout}, separators=(",", ":")).encode("ascii")
 
 
 def lies(first: int, step: int, keys: int) -> Behaviour:
-    """A whole report once; from then on changes, whatever is asked, each with so many new keys."""
-    held = 0
+    """A whole report once; from then on what moved, whatever is asked, each time with so many new keys."""
+    layout = Layout()
+    layout.values(WHOLE)
+    held, count = 0, layout.count
 
     def behave(connection: socket.socket, path: str) -> bool:
-        nonlocal held
+        nonlocal held, count
         if not path.startswith("/getmetrics"):
             connection.sendall(HEALTHY)
         elif not held:
             held = first
-            connection.sendall(http_answer(json.dumps({**WHOLE, "sequence": first}).encode("ascii")))
+            numbered = {"layout": [1, count], "numbers": layout.tree}
+            report = {"schema": 1, "report": {**WHOLE, "sequence": first}, **numbered}
+            connection.sendall(http_answer(json.dumps(report).encode("ascii")))
         else:
-            asked = _CHANGES.search(path)
+            asked = _HELD.search(path)
             since = int(asked[1]) if asked else held
             held = since + step
-            more = {f"key {held} {number}": number for number in range(keys)}
-            connection.sendall(http_answer(changes(since, held, more=more)))
+            connection.sendall(http_answer(moves(since, held, count, keys)))
+            count += keys
         return True
 
     return behave

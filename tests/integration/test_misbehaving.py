@@ -163,7 +163,7 @@ def test_one_dead_one_silent_and_one_dripping_agent_among_twenty_cost_the_others
 
     def noting(name: str) -> Behaviour:
         def behave(connection: Any, path: str) -> bool:
-            if path == "/getmetrics":
+            if path.startswith("/getmetrics"):
                 arrivals[name].append(time.monotonic())
             return well_behaved(connection, path)
 

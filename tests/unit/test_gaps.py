@@ -61,7 +61,7 @@ def test_a_gap_is_asked_for_until_it_is_filled() -> None:
             queries.append(gap.query())
             waiting.answered(name, min(gap.after + 60, 199), float(now))
             assert waiting.due(now + gaps.PAUSE_SECONDS - 0.1) == []
-    assert queries == ["?past=101", "?past=161"]
+    assert queries == ["?past=101&layout=0-0", "?past=161&layout=0-0"]
     assert len(waiting) == 0
 
 
@@ -78,7 +78,9 @@ def test_an_agent_is_asked_one_thing_at_a_time_and_not_for_ever() -> None:
             assert waiting.asked(name) == gap
             assert waiting.due(now + 0.9) == []
             waiting.answered(name, None, float(now))
-    assert sorted(asked) == ["?past=101"] * gaps.MAX_TRIES + ["?past=310&step=10"] * gaps.MAX_TRIES
+    assert sorted(asked) == gaps.MAX_TRIES * ["?past=101&layout=0-0"] + gaps.MAX_TRIES * [
+        "?past=310&layout=0-0&step=10"
+    ]
     assert len(waiting) == 0
 
 

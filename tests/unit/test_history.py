@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from monitoring_agent.shared import wire
+from monitoring_agent.shared.layout import Layout
 from monitoring_agent.shared.patch import difference
 from monitoring_supervisor.latest import Latest, Unusable
 from monitoring_supervisor.minutes import MAX_POINTS, beginning, phase
@@ -44,6 +45,8 @@ class Watched:
         self._retention = Retention(**retention)
         self.latest: dict[str, Latest] = {}
         self.said: dict[str, list[dict[str, Any]]] = {}
+        self.layout = Layout()
+        self.by_numbers = True
         self.start()
 
     def start(self) -> None:
@@ -62,11 +65,18 @@ class Watched:
             "disks": {"sd.a": {"reads_total": sequence * 3, "state": f"x{NOISE[-sequence % 4096]}"}},
         }
         latest = self.latest.setdefault(name, Latest())
+        answer: dict[str, Any]
         if latest.sequence is None or whole:
-            answer: dict[str, Any] = {"schema": 1, "report": report, "changes": []}
+            self.layout.values(report)
+            layout = {"layout": [1, self.layout.count], "numbers": self.layout.tree}
+            answer = {"schema": 1, "report": report} | (layout if self.by_numbers else {})
+        elif self.by_numbers:
+            at, to = self.layout.moves(said[-1], report)
+            apart = {key: report[key] for key in ("sequence", "collected_at")}
+            answer = {"schema": 1, "since": sequence - 1, "until": sequence, "moves": [{**apart, "at": at, "to": to}]}
         else:
             change = difference(said[-1], report)
-            answer = {"schema": 1, "since": latest.sequence, "until": sequence, "changes": [change]}
+            answer = {"schema": 1, "since": sequence - 1, "until": sequence, "changes": [change]}
         body = wire.encode(answer)
         latest.take(body)
         said.append(copy.deepcopy(report))
@@ -108,6 +118,16 @@ def test_every_report_is_read_again_to_the_letter(watched: Watched) -> None:
     assert at == pytest.approx([START + 100, START + 101, START + 102, START + 103])
 
 
+def test_what_agents_said_before_there_were_layouts_is_read_again_too(watched: Watched) -> None:
+    watched.by_numbers = False
+    watched.run(100, A)
+    watched.by_numbers = True
+    watched.report(A, whole=True)
+    watched.run(100, A)
+    watched.close()
+    assert reports(watched.path, A) == watched.said[A]
+
+
 def test_a_restart_of_either_side_begins_a_new_chain_and_loses_nothing(watched: Watched) -> None:
     watched.run(50, A)
     watched.close()
@@ -125,7 +145,7 @@ def test_of_answers_that_turn_out_to_be_of_no_use_nothing_is_kept(watched: Watch
     watched.history.close(20.0)
     watched.start()
     latest = watched.latest[A]
-    nonsense = b'{"schema":1,"since":50,"until":51,"changes":[{"sequence":51,"collected_at":1.5,"cpu":'
+    nonsense = b'{"schema":1,"since":50,"until":51,"moves":[{"sequence":51,"collected_at":1.5,"at":[1],"to":["]}]}'
     latest.take(nonsense)
     watched.history.record(A, latest, nonsense, watched.now)
     watched.run(10)
