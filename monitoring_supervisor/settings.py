@@ -9,8 +9,6 @@ from monitoring_agent.shared import keys, tls
 from monitoring_agent.shared.address import Address
 from monitoring_supervisor.model import Policy, Retention
 
-DEFAULT_STATE_DIRECTORY = "/var/lib/monitoring"
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -42,7 +40,7 @@ def load(named: Path | None) -> Settings:
     files = tls.Files(values["TLS_CERT"], values["TLS_KEY"], values["TLS_CA"])
     fingerprint = tls.fingerprint(files)  # before they are read: a change meanwhile is seen by the next reload
     # systemd names the directory that it made for the unit (StateDirectory= in systemd.exec(5)).
-    state_directory = Path(os.environ.get("STATE_DIRECTORY", DEFAULT_STATE_DIRECTORY))
+    state_directory = Path(os.environ.get("STATE_DIRECTORY", keys.DEFAULT_STATE_DIRECTORY))
     return Settings(
         whitelist=values["WHITELIST_AGENT"],
         whitelist_file=values["WHITELIST_FILE"],

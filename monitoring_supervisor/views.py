@@ -21,8 +21,8 @@ from monitoring_agent.shared import wire
 from monitoring_supervisor import vitals
 from monitoring_supervisor.fleet import Agent, Fleet
 from monitoring_supervisor.model import State
+from monitoring_supervisor.spoken import natural
 from monitoring_supervisor.store import snapshot
-from monitoring_supervisor.words import natural
 
 SCHEMA = 1
 # So many agents take a thousandth of a second; whoever sends the answer may give way after each slice.

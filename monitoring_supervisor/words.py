@@ -1,11 +1,11 @@
 """Moves in words: what the journal tells whoever is woken up."""
 
-import re
 import time
 
 from monitoring_agent.shared.patch import Document
 from monitoring_supervisor import vitals
 from monitoring_supervisor.model import Move, Reason
+from monitoring_supervisor.spoken import duration
 
 
 def announcement(move: Move) -> str | None:
@@ -29,24 +29,6 @@ def announcement(move: Move) -> str | None:
         case Reason.METRICS_USABLE:
             return f"{name} is up: {move.reason.value}"
     return None
-
-
-def duration(seconds: float) -> str:
-    """The two largest units, for example `2 h 5 min`."""
-    rest = max(0, int(seconds))
-    parts: list[str] = []
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        count, rest = divmod(rest, size)
-        if count or (unit == "s" and not parts):
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2])
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """What to sort names by, as people count: 10.0.0.9 before 10.0.0.10."""
-    # Every second part is a number; what else is a digit somewhere in the world is text.
-    parts = re.split(r"([0-9]{1,18})", name)
-    return [(int(part), "") if number % 2 else (0, part) for number, part in enumerate(parts)]
 
 
 def _at(moment: float | None) -> str:

@@ -15,6 +15,8 @@ from monitoring_agent.shared.env import BadSettings
 
 EX_CONFIG = 78  # sysexits.h: the units tell systemd not to restart on it
 
+DEFAULT_STATE_DIRECTORY = "/var/lib/monitoring"
+
 MAX_SOCKET_BYTES = 107  # unix(7)
 MAX_TOKEN_FILE_BYTES = 4096
 

@@ -12,7 +12,7 @@ from monitoring_supervisor.ctl.status import lasting
 from monitoring_supervisor.ctl.text import Column, colour, echo_json, safe, table, terminal_width
 from monitoring_supervisor.ctl.units import plain
 from monitoring_supervisor.model import State
-from monitoring_supervisor.words import natural
+from monitoring_supervisor.spoken import natural
 
 COLUMNS = (
     Column("AGENT"),

@@ -4,6 +4,7 @@ import difflib
 import errno
 import getpass
 import grp
+import importlib
 import json
 import os
 import socket
@@ -15,13 +16,9 @@ from typing import Any, NoReturn
 import click
 
 from monitoring_agent.shared import keys
-from monitoring_supervisor import views
 from monitoring_supervisor.ctl.places import Places
 from monitoring_supervisor.ctl.text import coloured, safe
-from monitoring_supervisor.fleet import Fleet
-from monitoring_supervisor.model import Policy
-from monitoring_supervisor.store import snapshot
-from monitoring_supervisor.words import duration
+from monitoring_supervisor.spoken import duration
 
 TIMEOUT_SECONDS = 10.0
 GROUP = "_monitoring"
@@ -44,7 +41,7 @@ class NotRunning(Exception):
 
 @dataclass(frozen=True)
 class Told:
-    """An answer (see views). One that is not live is from the file, as it was at `document["at"]`."""
+    """An answer of monitoring_supervisor.views. One that is not live is from the file, as of `document["at"]`."""
 
     document: dict[str, Any]
     live: bool
@@ -143,8 +140,9 @@ def near(name: str, known: list[str]) -> list[str]:
 
 
 def _from_file(places: Places, request: dict[str, Any], silence: str, quiet: bool) -> Told:
+    saved: Any = importlib.import_module("monitoring_supervisor.ctl.saved")
     try:
-        saved = snapshot.load(places.metrics_file)
+        document, written_at = saved.answer(places.metrics_file, request)
     except FileNotFoundError:
         raise CannotTell(
             f"the supervisor does not run ({silence}), and it has saved nothing at {places.metrics_file}.\n"
@@ -152,24 +150,18 @@ def _from_file(places: Places, request: dict[str, Any], silence: str, quiet: boo
         ) from None
     except PermissionError:
         raise CannotTell(no_right(str(places.metrics_file))) from None
-    except (OSError, snapshot.Damaged) as error:
+    except (OSError, saved.Unreadable) as error:
         raise CannotTell(
             f"the supervisor does not run ({silence}), and {places.metrics_file} cannot be read: {safe(error)}"
         ) from None
     if not quiet:
-        age = duration(time.time() - saved.written_at)
+        age = duration(time.time() - written_at)
         warning = (
             f"The supervisor does not run ({silence}). What follows is {age} old, from {places.metrics_file}."
             "\nSee: systemctl status monitoring-supervisor"
         )
         click.echo(coloured(warning, "yellow"), err=True)
-    fleet = Fleet(Policy(), {})
-    fleet.agents = saved.agents
-    try:
-        pieces = b"".join(views.answer(request, fleet, saved.supervisor, saved.written_at))
-    except views.BadRequest as error:
-        pieces = views.refusal(error.kind, str(error))
-    return Told(json.loads(pieces), live=False)
+    return Told(document, live=False)
 
 
 def _refused(places: Places, request: dict[str, Any], document: dict[str, Any]) -> str:

@@ -25,8 +25,8 @@ from monitoring_supervisor.ctl.text import (
 from monitoring_supervisor.ctl.times import length, moment, round_step
 from monitoring_supervisor.ctl.units import span, stamp, worded
 from monitoring_supervisor.minutes import Point
+from monitoring_supervisor.spoken import duration
 from monitoring_supervisor.store.reading import Event, Reader, Series
-from monitoring_supervisor.words import duration
 
 POINTS_IN_A_LINE, POINTS_IN_A_ROW, POINTS_FOR_PROGRAMS = 60, 5, 1000
 FORMATS = ("table", "csv", "json", "jsonl")

@@ -7,7 +7,6 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from monitoring_agent.shared import env, keys
-from monitoring_supervisor import settings
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ def find(named: Path | None) -> Places:
                 values[key.name] = key.parse(said.get(key.name, key.default).strip())
             except ValueError:
                 values[key.name] = key.parse(key.default)
-    state_directory = Path(os.environ.get("STATE_DIRECTORY", settings.DEFAULT_STATE_DIRECTORY))
+    state_directory = Path(os.environ.get("STATE_DIRECTORY", keys.DEFAULT_STATE_DIRECTORY))
     history = values["HISTORY_FILE"]
     return Places(
         path,

@@ -14,7 +14,7 @@ from monitoring_supervisor.ctl.places import Places
 from monitoring_supervisor.ctl.status import why
 from monitoring_supervisor.ctl.text import cells, coloured, colourful, echo_json, padded, safe, state_colour
 from monitoring_supervisor.ctl.units import stamp, worded
-from monitoring_supervisor.words import duration, natural
+from monitoring_supervisor.spoken import duration, natural
 
 INDENT = "  "
 LISTS = {"white": "whitelist", "black": "blacklist"}

@@ -20,7 +20,7 @@ from monitoring_supervisor.ctl.text import (
     terminal_width,
 )
 from monitoring_supervisor.ctl.units import moment, span
-from monitoring_supervisor.words import natural
+from monitoring_supervisor.spoken import natural
 
 STATES = ("up", "new", "suspect", "down")
 # The worst first.

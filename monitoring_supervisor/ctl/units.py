@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from monitoring_supervisor.ctl.text import cut, safe
-from monitoring_supervisor.words import duration
+from monitoring_supervisor.spoken import duration
 
 DAY_SECONDS = 86400
 # Nothing that is measured is larger; what an agent says is not always measured.

@@ -1,6 +1,9 @@
 """The commands of monitoringctl and the texts that tell of them."""
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -17,6 +20,20 @@ def command(name: str) -> click.Command:
     found = ctl.main.get_command(click.Context(ctl.main), name)
     assert found
     return found
+
+
+# None of it is needed to ask the supervisor; together they cost as much as the interpreter itself.
+HEAVY = {
+    "asyncio", "curses", "http", "requests", "sqlite3", "ssl", "urllib.request", "monitoring_supervisor.fleet",
+    "monitoring_supervisor.model", "monitoring_supervisor.settings", "monitoring_supervisor.store",
+    "monitoring_supervisor.views",
+}  # fmt: skip
+
+
+def test_status_reads_nothing_that_it_does_not_need_to_ask_the_supervisor() -> None:
+    code = "import json, sys; from monitoring_supervisor.ctl import __main__, status; print(json.dumps([*sys.modules]))"
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
+    assert HEAVY & set(json.loads(told.stdout)) == set()
 
 
 @pytest.mark.parametrize("name", ctl.COMMANDS)

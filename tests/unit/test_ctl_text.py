@@ -4,7 +4,7 @@ import pytest
 
 from monitoring_supervisor.ctl import text, units
 from monitoring_supervisor.ctl.text import Column
-from monitoring_supervisor.words import natural
+from monitoring_supervisor.spoken import natural
 
 COLUMNS = (
     Column("AGENT"),

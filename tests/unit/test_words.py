@@ -7,7 +7,8 @@ import pytest
 
 from monitoring_agent.shared.patch import Document
 from monitoring_supervisor.model import Failure, Kind, Move, Reason, Standing, State, Target
-from monitoring_supervisor.words import announcement, duration, natural
+from monitoring_supervisor.spoken import duration, natural
+from monitoring_supervisor.words import announcement
 
 TARGET = Target("web-1:5000", "web-1", 5000)
 UP = Standing(State.UP, 1000.0)
