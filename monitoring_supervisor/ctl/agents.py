@@ -9,7 +9,7 @@ import click
 from monitoring_supervisor.ctl import asking
 from monitoring_supervisor.ctl.places import Places
 from monitoring_supervisor.ctl.status import lasting
-from monitoring_supervisor.ctl.text import Column, colour, echo_json, safe, table, terminal_width
+from monitoring_supervisor.ctl.text import Column, colour, echo_json, echo_lines, safe, table, terminal_width
 from monitoring_supervisor.ctl.units import plain
 from monitoring_supervisor.model import State
 from monitoring_supervisor.spoken import natural
@@ -50,8 +50,7 @@ def command(places: Places, state: str | None, labels: dict[str, str], as_json: 
     if not rows:
         click.echo("No agent is so." if state or labels else "No agent is watched; see WHITELIST_AGENT.", err=True)
         return
-    for line in table(COLUMNS, rows, terminal_width(), colour):
-        click.echo(line)
+    echo_lines(table(COLUMNS, rows, terminal_width(), colour))
 
 
 def _row(name: str, about: dict[str, Any], now: float) -> list[str]:

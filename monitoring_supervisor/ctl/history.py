@@ -18,6 +18,7 @@ from monitoring_supervisor.ctl.text import (
     colour,
     coloured,
     echo_json,
+    echo_lines,
     safe,
     table,
     terminal_width,
@@ -199,8 +200,7 @@ def _tell_events(reader: Reader, name: str | None, since: float, until: float, f
         click.echo("Nothing happened, as far as is known." if stored else "Nothing is stored of it yet.")
         return
     click.echo()
-    for line in table(EVENTS, rows, terminal_width(), colour):
-        click.echo(line)
+    echo_lines(table(EVENTS, rows, terminal_width(), colour))
 
 
 def _event_rows(found: list[Event], until: float, *, everybody: bool) -> list[list[str]]:

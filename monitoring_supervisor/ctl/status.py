@@ -14,6 +14,7 @@ from monitoring_supervisor.ctl.text import (
     colour,
     coloured,
     echo_json,
+    echo_lines,
     safe,
     state_colour,
     table,
@@ -79,8 +80,7 @@ def _show(told: asking.Told) -> None:
         return
     rows = [_row(name, told.agents[name], now) for name in sorted(told.agents, key=lambda name: _rank(told, name))]
     click.echo()
-    for line in table(COLUMNS, rows, terminal_width(), colour):
-        click.echo(line)
+    echo_lines(table(COLUMNS, rows, terminal_width(), colour))
 
 
 def _rank(told: asking.Told, name: str) -> tuple[Any, ...]:

@@ -1,5 +1,6 @@
 """What a person reads in a terminal: tables that fit, colours where they are wanted, and no surprises from names."""
 
+import functools
 import json
 import os
 import shutil
@@ -118,12 +119,23 @@ def table(
     lines = [coloured(_line(columns, widths, [column.title for column in columns]), bold=True)]
     for row in rows:
         parts = [
-            (textwrap.wrap(cell, room) or [""]) if column.wraps and cells(cell) > room else [cell]
+            _wrapped(cell, room) if column.wraps and cells(cell) > room else (cell,)
             for column, cell, room in zip(columns, row, widths, strict=True)
         ]
         colours = [colour(column, cell) for column, cell in zip(columns, row, strict=True)]
         lines += [_line(columns, widths, line, colours) for line in zip_longest(*parts, fillvalue="")]
     return lines
+
+
+@functools.lru_cache(maxsize=256)
+def _wrapped(text: str, room: int) -> tuple[str, ...]:
+    """The text in lines. Thousands of agents fail for a handful of reasons."""
+    return tuple(textwrap.wrap(text, room)) or ("",)
+
+
+def echo_lines(lines: Sequence[str]) -> None:
+    """Print them all at once, which takes half as long as one by one."""
+    click.echo("\n".join(lines))
 
 
 def fitted(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> list[int]:
