@@ -32,7 +32,7 @@ from monitoring_supervisor.store.pace import BEAT_SECONDS, Pace
 
 log = logging.getLogger("monitoring_supervisor")
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.5
 # A beat does for history what is due of one agent in so many: each comes about once a second, and none waits for all.
 HISTORY_PARTS = 4
 # After this long without another want of our own, it is over.
@@ -242,7 +242,7 @@ class Supervisor:
         return rhythm(agent.standing, self._settings.health_seconds, self._settings.metrics_seconds)
 
     async def _follow_settings(self) -> None:
-        """Reload when that is wanted, and look every second whether a whitelist file changed.
+        """Reload when that is wanted, and look twice a second whether a whitelist file changed.
 
         Files are read in a thread: they may lie on a dead file server. A file that just changed may be half written;
         it is read when it has stayed the same from one look to the next.

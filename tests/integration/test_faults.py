@@ -1,5 +1,6 @@
 """Faults of the machine under the supervisor, and of many agents at once: nothing that is stored is lost."""
 
+import itertools
 import random
 import signal
 import sqlite3
@@ -224,12 +225,18 @@ def test_hundreds_that_vanish_are_each_told_and_all_that_vanish_are_told_in_one_
         assert supervisor.document()["supervisor"]["troubles"] == []
 
 
+INTERVAL_SECONDS = 8.0
+
+
 def test_thousands_of_lines_change_while_running_and_who_stays_notices_nothing(make_supervisor: MakeSupervisor) -> None:
     with Fleet(3000, network="127.25.0.0/16") as fleet:
-        supervisor = make_supervisor(INTERVAL_METRICS_CHECK="20", INTERVAL_HEALTH_CHECK="10", REQUEST_TIMEOUT="5")
+        interval = str(INTERVAL_SECONDS)
+        supervisor = make_supervisor(
+            INTERVAL_METRICS_CHECK=interval, INTERVAL_HEALTH_CHECK=interval, REQUEST_TIMEOUT="5"
+        )
         whitelist = supervisor.directory / "agents.list"
-        first, later = fleet.names[:2900], [*fleet.names[100:], "no-such-machine.invalid:5000"]
-        whitelist.write_text("".join(f"{name} number={n}\n" for n, name in enumerate(first)), encoding="utf-8")
+        gone, stay, added = fleet.names[:100], fleet.names[100:2900], fleet.names[2900:]
+        whitelist.write_text("".join(f"{name} number={n}\n" for n, name in enumerate([*gone, *stay])), encoding="utf-8")
         supervisor.settings["WHITELIST_FILE"] = str(whitelist)
 
         def states(state: str) -> dict[str, float]:
@@ -239,13 +246,30 @@ def test_thousands_of_lines_change_while_running_and_who_stays_notices_nothing(m
         supervisor.start()
         wait_for(lambda: len(states("up")) == 2900, 60)
         since = states("up")
-        whitelist.write_text("".join(f"{name}\n" for name in later), encoding="utf-8")
-        wait_for(lambda: set(states("up")) == set(fleet.names[100:]), 30)
+        time.sleep(INTERVAL_SECONDS)  # the first questions, which come at once, are not in the rhythm yet
+        fleet.forget()
+        changed = time.monotonic()
+        whitelist.write_text(
+            "".join(f"{name}\n" for name in [*stay, *added, "no-such-machine.invalid:5000"]), encoding="utf-8"
+        )
+        wait_for(lambda: set(states("up")) == {*stay, *added}, 30)
         now = states("up")
-        assert all(now[name] == since[name] for name in fleet.names[100:2900])
+        assert all(now[name] == since[name] for name in stay)
+        time.sleep(max(0.0, changed + 2.5 * INTERVAL_SECONDS - time.monotonic()))
         agents = fleet.statement()["agents"]
-        assert all(agents[name]["connections"] == 1 for name in fleet.names[100:])
-        wait_for(lambda: all(not one["open"] for one in list(fleet.statement()["agents"].values())[:100]), 10)
+        asked = {name: one["asked"].get("/getmetrics", []) for name, one in agents.items()}
+        # Within a second or two, and not when their turn in the interval comes.
+        firsts = sorted(asked[name][0] - changed for name in added)
+        assert firsts[len(firsts) // 2] < 3
+        assert firsts[-1] < INTERVAL_SECONDS
+        # Who stays is asked in the same rhythm over the same connection: neither once more nor once less.
+        gaps = [after - before for name in stay for before, after in itertools.pairwise(asked[name])]
+        assert min(len(asked[name]) for name in stay) >= 2
+        assert min(gaps) > INTERVAL_SECONDS / 2
+        assert max(gaps) < INTERVAL_SECONDS * 1.5
+        assert all(agents[name]["connections"] == 0 for name in stay)  # new ones
+        assert all(not agents[name]["open"] for name in gone)
+        assert all(at - changed < INTERVAL_SECONDS for name in gone for at in asked[name])
         # The one name that cannot be resolved held up nobody.
         wait_for(lambda: set(states("down")) == {"no-such-machine.invalid:5000"}, 30)
         assert all("no-such-machine" in line for line in supervisor.lines if " is down: " in line)
