@@ -25,7 +25,8 @@ from monitoring_supervisor.latest import Latest
 from monitoring_supervisor.model import Retention
 from monitoring_supervisor.store.history import History
 from monitoring_supervisor.store.reading import Reader
-from tests.bench.figures import Row, microseconds, table
+from tests.bench import day
+from tests.bench.figures import Row, microseconds, milliseconds, table
 from tests.bench.options import Options
 from tests.fleet.content import count_values
 
@@ -55,7 +56,13 @@ def measure(options: Options, directory: Path) -> dict[str, Any]:
         "bytes_per_value": path.stat().st_size / stored_reports / values,
         "cpu_seconds_per_report": (stored - plain) / stored_reports,
         "cpu_seconds_per_report_merged": plain / stored_reports,
+        "day": _day(reports, directory / "day"),
     }
+
+
+def _day(reports: list[Document], directory: Path) -> dict[str, Any]:
+    directory.mkdir()
+    return day.measure(reports, directory)
 
 
 def _record(seconds: int, directory: Path) -> list[Document]:
@@ -136,6 +143,7 @@ def _store(answers: list[bytes], path: Path | None) -> float:
 def tables(result: dict[str, Any]) -> str:
     """The result for people."""
     show: Callable[[float], str] = microseconds
+    read, command = result["day"]["read_seconds"], result["day"]["command_seconds"]
     return table(
         "What history costs",
         ("",),
@@ -144,6 +152,8 @@ def tables(result: dict[str, Any]) -> str:
             Row("... of a report", (f"{result['bytes_per_value'] * result['values']:,.0f} B",)),
             Row("CPU to store a report", (show(result["cpu_seconds_per_report"]),), "<= 40 µs"),
             Row("CPU to merge it, without history", (show(result["cpu_seconds_per_report_merged"]),)),
+            *(Row(f"one metric over 24 h, {what}", (milliseconds(read[what]),), "<= 200 ms") for what in read),
+            Row("... monitoringctl history, all of it", (milliseconds(command),)),
         ],
         (
             f"{result['reports']:,} reports of {result['values']} values,"

@@ -4,13 +4,16 @@ import contextlib
 import json
 import os
 import secrets
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from monitoring_agent.shared.keys import KEYS
-from tests.bench.children import Child, running
+from tests.bench.children import CannotMeasure, Child, running
+from tests.fleet.process import CHECKOUT
 
 SUPERVISOR = "monitoring-supervisor"
 AGENT = "monitoring-agent"
@@ -56,6 +59,26 @@ def snapshot(directory: Path) -> dict[str, Any]:
         return {}
     document: dict[str, Any] = json.loads(path.read_bytes())
     return document
+
+
+def ctl_seconds(directory: Path, *arguments: str) -> float:
+    """How long `monitoringctl` takes with these arguments, beside what a supervisor has in `directory`.
+
+    Raises CannotMeasure if it does not end well; that some agents are down is well.
+    """
+    places = {
+        "CONTROL_SOCKET": directory / "supervisor.sock",
+        "METRICS_FILE": directory / "metrics_data.json",
+        "HISTORY_FILE": directory / "history.db",
+    }
+    environ = _environ(directory) | {key: str(path) for key, path in places.items()}
+    command = [sys.executable, "-m", "monitoring_supervisor.ctl", *arguments]
+    started = time.perf_counter()
+    ended = subprocess.run(command, cwd=CHECKOUT, env=environ, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - started
+    if ended.returncode not in {0, 1} or not ended.stdout:
+        raise CannotMeasure(f"monitoringctl {' '.join(arguments)} ended with {ended.returncode}: {ended.stderr}")
+    return seconds
 
 
 @contextlib.contextmanager
