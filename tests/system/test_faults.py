@@ -1,6 +1,7 @@
 """What a machine can do to history, on disks of its own. tests/integration/test_faults.py has more."""
 
 import contextlib
+import os
 import random
 import signal
 import sqlite3
@@ -18,6 +19,7 @@ from tests.integration.daemons import SupervisorDaemon, wait_for
 # What is handed over and written within this time survives; the promise is ten seconds.
 MAX_LOST_SECONDS = 10.0
 SLACK_SECONDS = 2.0
+HOUR_SECONDS = 3600
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def stored(supervisor: SupervisorDaemon, name: str) -> dict[int, float]:
     if not path.exists():
         return {}
     with contextlib.suppress(sqlite3.OperationalError), Reader(path) as reader:  # it is being made just now
-        found = {report["sequence"]: at for at, report in reader.reports(name, 0, time.time() + 3600)}
+        found = {report["sequence"]: at for at, report in reader.reports(name, 0, time.time() + 2 * HOUR_SECONDS)}
         assert reader.damaged == 0
         return found
     return {}
@@ -127,3 +129,43 @@ def test_a_database_that_is_damaged_while_it_is_written_is_set_aside_too(tmp_pat
         wait_for(lambda: supervisor.said("history begins anew"), 60)
         assert len(list(supervisor.directory.glob("history.db.damaged-*"))) >= 1
         wait_for(lambda: stored(supervisor, fleet.names[0]), 20)
+
+
+@pytest.fixture
+def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A file that says by how much the wall clock of the daemons that are started next is wrong, as they run too."""
+    libraries = list(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    if not libraries:
+        environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(["apt-get", "update", "-qq"], check=True)
+        command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "libfaketime"]
+        subprocess.run(command, check=True, env=environ, stdout=subprocess.DEVNULL)
+        libraries = list(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    file = tmp_path / "clock"
+    file.write_text("+0\n", encoding="ascii")
+    monkeypatch.setenv("LD_PRELOAD", str(libraries[0]))
+    monkeypatch.setenv("FAKETIME_TIMESTAMP_FILE", str(file))
+    monkeypatch.setenv("FAKETIME_NO_CACHE", "1")
+    monkeypatch.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+    yield file
+
+
+def test_a_clock_that_is_stepped_an_hour_forward_and_back_costs_no_report_and_no_agent_its_standing(
+    tmp_path: Path, fleet: Fleet, clock: Path
+) -> None:
+    names = fleet.names[::20]
+    with watching(tmp_path / "state", fleet) as supervisor:
+        supervisor.start().wait_ready()
+        for wrong in ("+0", f"+{HOUR_SECONDS}", "+0", f"-{HOUR_SECONDS}", "+0"):
+            clock.write_text(f"{wrong}\n", encoding="ascii")
+            shown = time.time() + int(wrong)
+            wait_for(lambda shown=shown: abs(supervisor.document()["written_at"] - shown) < 60, 20)  # type: ignore[misc]
+            time.sleep(3)
+        supervisor.stop()
+        assert set(supervisor.document()["whitelist"]) == set(fleet.names)
+        assert not [line for line in supervisor.lines if " is down" in line or "Traceback" in line]
+        assert not list(supervisor.directory.glob("*.damaged-*"))
+        for name in names:
+            sequences = sorted(stored(supervisor, name))
+            assert len(sequences) > 15
+            assert sequences == list(range(sequences[0], sequences[-1] + 1))
