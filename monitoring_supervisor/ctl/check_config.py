@@ -8,17 +8,20 @@ from monitoring_agent.shared import env
 from monitoring_supervisor import settings as supervisor_settings
 from monitoring_supervisor import targets
 from monitoring_supervisor.ctl import asking
+from monitoring_supervisor.ctl.places import Places
 from monitoring_supervisor.ctl.text import agents, safe
 
 
 @click.command("check-config", short_help="List the mistakes in the settings.")
-@click.argument("file", type=click.Path(path_type=Path), default=env.SYSTEM_FILE)
-def command(file: Path) -> None:
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.pass_obj
+def command(places: Places, file: Path | None) -> None:
     """Check the settings in FILE, and list every mistake.
 
-    Exit status: 0 right, 78 wrong. Without FILE it is /etc/monitoring/monitoring.env. The token file and the
-    whitelist files that it names are checked too.
+    Exit status: 0 right, 78 wrong. Without FILE it is that of --config, /etc/monitoring/monitoring.env. The token
+    file and the whitelist files that it names are checked too.
     """
+    file = file or places.settings
     try:
         settings = supervisor_settings.load(file)
         watched = targets.all_targets(settings.whitelist, settings.whitelist_file, settings.agent_port)

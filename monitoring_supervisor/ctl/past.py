@@ -94,7 +94,10 @@ def first(reader: Reader, name: str, since: float, until: float) -> list[str]:
 def few(paths: list[str]) -> list[str]:
     """The same paths. Raises CannotTell if they are too many for anybody."""
     if len(paths) > MAX_METRICS:
-        raise asking.CannotTell(f"these are {len(paths)} metrics; at most {MAX_METRICS} can be told at once")
+        raise asking.CannotTell(
+            f"these are {len(paths)} metrics, and at most {MAX_METRICS} can be told at once.\n"
+            f"Name some of them, such as {' or '.join(map(safe, (paths[0], paths[-1])))}"
+        )
     return paths
 
 

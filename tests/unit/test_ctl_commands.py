@@ -10,6 +10,7 @@ import click
 import pytest
 
 from monitoring_supervisor.ctl import __main__ as ctl
+from monitoring_supervisor.ctl import asking, past
 
 ROOT = Path(__file__).parents[2]
 MAN_PAGE = (ROOT / "debian/man/monitoringctl.1").read_text(encoding="utf-8").replace("\\-", "-")
@@ -60,3 +61,10 @@ def test_what_a_command_is_for_fits_the_list_of_commands(name: str) -> None:
 @pytest.mark.parametrize("name", ["status", "agents", "show", "history", "probe"])
 def test_every_command_that_tells_something_has_json(name: str) -> None:
     assert any("--json" in parameter.opts for parameter in command(name).params)
+
+
+def test_who_asks_for_too_many_metrics_at_once_is_told_names_of_some() -> None:
+    many = [f"memory.meminfo.{number}" for number in range(past.MAX_METRICS + 1)]
+    assert past.few(many[1:]) == many[1:]
+    with pytest.raises(asking.CannotTell, match=r"these are 51 metrics, .*\nName some .* memory.meminfo.0 or mem"):
+        past.few(many)
