@@ -9,7 +9,16 @@ import click
 from monitoring_supervisor.ctl import asking
 from monitoring_supervisor.ctl.places import Places
 from monitoring_supervisor.ctl.status import lasting
-from monitoring_supervisor.ctl.text import Column, colour, echo_json, echo_lines, safe, table, terminal_width
+from monitoring_supervisor.ctl.text import (
+    Column,
+    colour,
+    echo_json,
+    echo_lines,
+    no_pager_option,
+    safe,
+    table,
+    terminal_width,
+)
 from monitoring_supervisor.ctl.units import plain
 from monitoring_supervisor.model import State
 from monitoring_supervisor.spoken import natural
@@ -37,9 +46,10 @@ def _labels(_: click.Context, __: click.Parameter, values: Sequence[str]) -> dic
 @click.command("agents", short_help="One line an agent.")
 @click.option("--state", type=click.Choice([one.value for one in State]), help="Only agents in this state.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", callback=_labels, help="Only agents with it.")
+@no_pager_option
 @click.option("--json", "as_json", is_flag=True, help="For programs: the answer as JSON.")
 @click.pass_obj
-def command(places: Places, state: str | None, labels: dict[str, str], as_json: bool) -> None:
+def command(places: Places, state: str | None, labels: dict[str, str], no_pager: bool, as_json: bool) -> None:
     """One line an agent: its state, since how long, load, and how full processors, memory and the fullest disk are."""
     told = asking.ask(places, ask="agents", state=state, labels=labels)
     if as_json:
@@ -50,7 +60,7 @@ def command(places: Places, state: str | None, labels: dict[str, str], as_json: 
     if not rows:
         click.echo("No agent is so." if state or labels else "No agent is watched; see WHITELIST_AGENT.", err=True)
         return
-    echo_lines(table(COLUMNS, rows, terminal_width(), colour))
+    echo_lines(table(COLUMNS, rows, terminal_width(), colour), no_pager=no_pager)
 
 
 def _row(name: str, about: dict[str, Any], now: float) -> list[str]:

@@ -1,8 +1,5 @@
 """`monitoringctl show`: everything about one agent."""
 
-import os
-import shutil
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +9,16 @@ import click
 from monitoring_supervisor.ctl import asking, names
 from monitoring_supervisor.ctl.places import Places
 from monitoring_supervisor.ctl.status import why
-from monitoring_supervisor.ctl.text import cells, coloured, colourful, echo_json, padded, safe, state_colour
+from monitoring_supervisor.ctl.text import (
+    cells,
+    coloured,
+    echo_json,
+    echo_lines,
+    no_pager_option,
+    padded,
+    safe,
+    state_colour,
+)
 from monitoring_supervisor.ctl.units import stamp, worded
 from monitoring_supervisor.spoken import duration, natural
 
@@ -24,7 +30,7 @@ LISTS = {"white": "whitelist", "black": "blacklist"}
 @click.argument("agent", shell_complete=names.complete_agent)
 @click.argument("sections", nargs=-1, metavar="[SECTION]...", shell_complete=names.complete_section)
 @click.option("--all", "everything", is_flag=True, help="Also counters beside their rates, and what is empty.")
-@click.option("--no-pager", is_flag=True, help="Do not page what is longer than the terminal.")
+@no_pager_option
 @click.option("--json", "as_json", is_flag=True, help="For programs: the answer as JSON.")
 @click.pass_obj
 def command(
@@ -54,7 +60,7 @@ def command(
     elif not everything and not sections:
         report = _brief(report)
     lines += _tree(report, everything)
-    _page(lines, no_pager)
+    echo_lines(lines, no_pager=no_pager)
 
 
 def _head(name: str, about: dict[str, Any], now: float) -> Iterator[str]:
@@ -128,11 +134,3 @@ def _is_told_by_its_rate(key: str, neighbours: dict[str, Any]) -> bool:
     rates = {f"{name}_per_second", f"{name.removesuffix('_seconds')}_percent"}
     return name != key and not rates.isdisjoint(neighbours)
 
-
-def _page(lines: list[str], no_pager: bool) -> None:
-    if no_pager or not sys.stdout.isatty() or len(lines) < shutil.get_terminal_size().lines:
-        for line in lines:
-            click.echo(line)
-        return
-    os.environ.setdefault("LESS", "FRX")  # colours, and nothing left over when the pager ends; see less(1)
-    click.echo_via_pager("\n".join(lines), color=colourful())

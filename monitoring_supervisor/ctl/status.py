@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from monitoring_supervisor.ctl.text import (
     coloured,
     echo_json,
     echo_lines,
+    no_pager_option,
     safe,
     state_colour,
     table,
@@ -37,9 +39,10 @@ COLUMNS = (
 
 
 @click.command("status", short_help="How many agents are up, and all that are not.")
+@no_pager_option
 @click.option("--json", "as_json", is_flag=True, help="For programs: the answer as JSON.")
 @click.pass_obj
-def command(places: Places, as_json: bool) -> None:
+def command(places: Places, no_pager: bool, as_json: bool) -> None:
     """How many agents are up, and all that are not: why, and since when.
 
     Exit status: 0 all up, 1 some down or suspect, 2 cannot tell: the supervisor does not run, has not asked all of
@@ -49,7 +52,7 @@ def command(places: Places, as_json: bool) -> None:
     if as_json:
         echo_json({**told.document, "live": told.live})
     else:
-        _show(told)
+        echo_lines([*_lines(told)], no_pager=no_pager)
     sys.exit(_exit_status(told))
 
 
@@ -62,7 +65,7 @@ def _exit_status(told: asking.Told) -> int:
     return asking.CANNOT_TELL if counts["new"] else 0
 
 
-def _show(told: asking.Told) -> None:
+def _lines(told: asking.Told) -> Iterator[str]:
     counts, supervisor = told.document["counts"], told.document["supervisor"]
     now = time.time() if told.live else told.document["at"]
     total = sum(counts.values())
@@ -71,16 +74,16 @@ def _show(told: asking.Told) -> None:
         for state in STATES
         if counts[state] or state == "up"
     ]
-    click.echo(f"{agents(total)}: {', '.join(parts)}")
+    yield f"{agents(total)}: {', '.join(parts)}"
     for trouble in supervisor.get("troubles", []):
-        click.echo(coloured(f"The supervisor itself has trouble: {safe(trouble)}", "red"))
+        yield coloured(f"The supervisor itself has trouble: {safe(trouble)}", "red")
     if not total:
-        click.echo("Name some to watch in WHITELIST_AGENT or WHITELIST_FILE.")
+        yield "Name some to watch in WHITELIST_AGENT or WHITELIST_FILE."
     if not told.agents:
         return
     rows = [_row(name, told.agents[name], now) for name in sorted(told.agents, key=lambda name: _rank(told, name))]
-    click.echo()
-    echo_lines(table(COLUMNS, rows, terminal_width(), colour))
+    yield ""
+    yield from table(COLUMNS, rows, terminal_width(), colour)
 
 
 def _rank(told: asking.Told, name: str) -> tuple[Any, ...]:

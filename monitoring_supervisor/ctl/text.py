@@ -133,9 +133,17 @@ def _wrapped(text: str, room: int) -> tuple[str, ...]:
     return tuple(textwrap.wrap(text, room)) or ("",)
 
 
-def echo_lines(lines: Sequence[str]) -> None:
-    """Print them all at once, which takes half as long as one by one."""
-    click.echo("\n".join(lines))
+# For commands that may have much to say.
+no_pager_option = click.option("--no-pager", is_flag=True, help="Do not page what is longer than the terminal.")
+
+
+def echo_lines(lines: Sequence[str], *, no_pager: bool = False) -> None:
+    """Print them, all at once, which takes half as long as one by one; page what is longer than the terminal."""
+    if no_pager or not sys.stdout.isatty() or len(lines) < shutil.get_terminal_size().lines:
+        click.echo("\n".join(lines))
+        return
+    os.environ.setdefault("LESS", "FRX")  # colours, and nothing left over when the pager ends; see less(1)
+    click.echo_via_pager("\n".join(lines), color=colourful())
 
 
 def fitted(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> list[int]:

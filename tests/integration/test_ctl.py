@@ -238,6 +238,7 @@ def test_check_config_says_what_the_daemons_would_say(make_supervisor: MakeSuper
     file = supervisor.directory / "monitoring.env"
     ended = ctl(supervisor, "check-config", str(file))
     assert (ended.returncode, ended.stdout) == (0, f"{file} is right; it names 2 agents\n")
+    assert ctl(supervisor, "check-config").stdout == ended.stdout, "without a file it is that of --config"
     (tmp_path / "wrong.env").write_text("LOG_LEVEL=loud\nCOLOUR=blue\nTOKEN_FILE=/nowhere\n", encoding="ascii")
     ended = ctl(supervisor, "check-config", str(tmp_path / "wrong.env"))
     assert ended.returncode == 78
@@ -327,6 +328,28 @@ def test_a_table_fits_the_terminal(started: Started, make_rogue: MakeRogue) -> N
     lines = narrow.output.splitlines()
     assert len(lines) > 5, "the reason goes on in the next line"
     assert max(map(len, lines)) <= 50
+
+
+def test_what_is_longer_than_the_terminal_is_paged_unless_it_shall_not_be(make_supervisor: MakeSupervisor) -> None:
+    port = free_port()
+    gone = [f"127.0.5.{number}:{port}" for number in range(1, 31)]
+    supervisor = make_supervisor(*gone)
+    supervisor.start().wait_ready()
+    wait_for(lambda: len(supervisor.document()["blacklist"]) == 30)
+    pager = "sed s/^/paged:/"
+    for command in ("status", "agents"):
+        with terminal(supervisor, command, columns=120, PAGER=pager) as long:
+            long.wait()
+        assert len(re.findall(r"paged:.*127\.0\.5\.", long.output)) == 30
+        with (
+            terminal(supervisor, command, "--no-pager", columns=120, PAGER=pager) as wanted,
+            terminal(supervisor, "agents", "--state", "up", columns=120, PAGER=pager) as short,
+        ):
+            wanted.wait()
+            short.wait()
+        assert "paged:" not in wanted.output + short.output
+        assert wanted.output.count("127.0.5.") == 30
+    assert ctl(supervisor, "status", PAGER=pager).stdout.count("paged:") == 0
 
 
 def test_top_shows_the_fleet_live_and_ends_cleanly(started: Started, make_rogue: MakeRogue) -> None:
