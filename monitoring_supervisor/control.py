@@ -87,7 +87,7 @@ class Control:
             if self._open > MAX_CONNECTIONS:
                 await self._send_away(reader, writer)
                 return
-            while line := await asyncio.wait_for(_line(reader), IDLE_SECONDS):
+            while line := await _line(reader, IDLE_SECONDS):
                 async with asyncio.timeout(ANSWER_SECONDS):
                     await self._answer(line, writer)
         except (TimeoutError, ConnectionError):
@@ -101,7 +101,7 @@ class Control:
     async def _send_away(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Tell one too many so, once it has asked: before, its question would meet a closed socket. Or say nothing."""
         if self._open <= 2 * MAX_CONNECTIONS:
-            await asyncio.wait_for(_line(reader), BUSY_SECONDS)
+            await _line(reader, BUSY_SECONDS)
             writer.write(views.refusal("busy", f"{MAX_CONNECTIONS} others are asking already; try again"))
 
     async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> None:
@@ -145,10 +145,12 @@ class Control:
         await writer.drain()
 
 
-async def _line(reader: asyncio.StreamReader) -> bytes:
-    """The next request, or nothing at the end. Raises BadRequest if it is too long to be one."""
+async def _line(reader: asyncio.StreamReader, seconds: float) -> bytes:
+    """The next request, or nothing at the end. Raises TimeoutError, and BadRequest if it is too long to be one."""
     try:
-        return await reader.readline()
+        # Not wait_for: in Python 3.11 it makes a task, and each turn of a loop that is busy takes long.
+        async with asyncio.timeout(seconds):
+            return await reader.readline()
     except ValueError:
         raise views.BadRequest(f"the request is longer than {MAX_REQUEST_BYTES} bytes") from None
 
