@@ -1,6 +1,7 @@
 """The shape of the project: which module may import which, and that the texts agree with the code."""
 
 import ast
+import math
 import re
 from pathlib import Path
 
@@ -187,6 +188,24 @@ def test_the_readme_s_table_of_metrics_is_the_code_s() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     table = text.partition("| name | unit | meaning | source | for Prometheus |\n|---|---|---|---|---|\n")[2]
     assert table.partition("\n\n")[0].splitlines() == metric_rows(), "the table should be:\n" + "\n".join(metric_rows())
+
+
+def period_rows() -> list[str]:
+    """The rows of the README's table of how often a collector runs."""
+    by_period: dict[float, list[str]] = {}
+    for collector in registry.collectors():
+        by_period.setdefault(collector.period_seconds, []).append(f"`{collector.name}`")
+    words = {math.inf: "once", 60.0: "a minute", 300.0: "5 minutes", 3600.0: "an hour", 1.0: "a second"}
+    return [
+        f"| {words.get(period, f'{period:g} seconds')} | {', '.join(names)} |"
+        for period, names in sorted(by_period.items())
+    ]
+
+
+def test_the_readme_says_how_often_each_collector_runs() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text.partition("| every | |\n|---|---|\n")[2].partition("\n\n")[0]
+    assert table.splitlines() == period_rows(), "the table should be:\n" + "\n".join(period_rows())
 
 
 def test_the_shipped_settings_file_has_every_key_commented_with_its_default_and_no_other() -> None:
