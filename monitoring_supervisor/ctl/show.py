@@ -10,6 +10,7 @@ from monitoring_supervisor.ctl import asking, names
 from monitoring_supervisor.ctl.places import Places
 from monitoring_supervisor.ctl.status import why
 from monitoring_supervisor.ctl.text import (
+    GAP,
     cells,
     coloured,
     echo_json,
@@ -23,6 +24,7 @@ from monitoring_supervisor.ctl.units import stamp, worded
 from monitoring_supervisor.spoken import duration, natural
 
 INDENT = "  "
+RANKING = "top_"
 LISTS = {"white": "whitelist", "black": "blacklist"}
 
 
@@ -71,7 +73,7 @@ def _head(name: str, about: dict[str, Any], now: float) -> Iterator[str]:
         "Machine": about["hostname"] and safe(about["hostname"]),
         "State": coloured(state, state_colour(state), bold=True) + lasts + never,
         "Failure": why(about) or None,
-        "Failing": about["failure"] and _failing(about["failure"], now),
+        "Failing": about["failure"] and _failing(about["failure"], state, now),
         "List": LISTS[about["listing"]],
         "Healthy": _ago(about["last_health"], now),
         "Metrics": _ago(about["last_metrics"], now),
@@ -84,10 +86,12 @@ def _head(name: str, about: dict[str, Any], now: float) -> Iterator[str]:
             yield f"{title:>9}: {fact}"
 
 
-def _failing(failure: dict[str, Any], now: float) -> str:
+def _failing(failure: dict[str, Any], state: str, now: float) -> str:
+    """For how long. The checks that failed are counted until it is down: then there is nothing left to decide."""
     checks = f"{failure['checks']} {'check' if failure['checks'] == 1 else 'checks'} in a row"
     since = failure["since"]
-    return f"{checks} since {stamp(since)} ({duration(now - since)})" if since else checks
+    lasts = f"since {stamp(since)} ({duration(now - since)})" if since else ""
+    return f"{checks if state != 'down' or not lasts else ''} {lasts}".strip()
 
 
 def _ago(at: float | None, now: float) -> str:
@@ -126,11 +130,34 @@ def _tree(node: dict[str, Any], everything: bool, depth: int = 0) -> Iterator[st
     for key in sorted(inner, key=natural) if depth else inner:
         if node[key] or everything:
             yield INDENT * depth + coloured(safe(key), bold=depth == 0)
-            yield from _tree(node[key], everything, depth + 1)
+            rows = _ranking(node[key]) if key.startswith(RANKING) else None
+            yield from (INDENT * (depth + 1) + row for row in rows) if rows else _tree(node[key], everything, depth + 1)
+
+
+def _ranking(processes: dict[str, Any]) -> list[str] | None:
+    """A line a process, who uses most first; None if they are not as an agent tells them."""
+    found: list[tuple[float, list[str]]] = []
+    if not processes:
+        return None
+    for pid, about in processes.items():
+        numbers = _numbers(about) if isinstance(about, dict) else {}
+        if len(numbers) != 1:
+            return None
+        ((key, value),) = numbers.items()
+        found.append((value, [worded(key, value), safe(pid), *(safe(about.get(one, "-")) for one in ("user", "name"))]))
+    rows = [parts for _, parts in sorted(found, key=lambda one: one[0], reverse=True)]
+    wide = [max(cells(row[column]) for row in rows) for column in range(3)]
+    return [
+        GAP.join((padded(used, wide[0], right=True), padded(pid, wide[1], right=True), padded(user, wide[2]), name))
+        for used, pid, user, name in rows
+    ]
+
+
+def _numbers(node: dict[str, Any]) -> dict[str, float]:
+    return {key: value for key, value in node.items() if isinstance(value, int | float)}
 
 
 def _is_told_by_its_rate(key: str, neighbours: dict[str, Any]) -> bool:
     name = key.removesuffix("_total")
     rates = {f"{name}_per_second", f"{name.removesuffix('_seconds')}_percent"}
     return name != key and not rates.isdisjoint(neighbours)
-

@@ -77,6 +77,8 @@ def test_status_tells_who_is_down_and_why_and_ends_with_1(started: Started, make
     assert title.split() == ["AGENT", "STATE", "SINCE", "FOR", "WHY"]
     assert row.startswith(f"{gone}  down   never seen")
     assert row.endswith("connection refused, nothing listens at the port")
+    # Of one that is down no more checks are counted, whatever still fails.
+    assert re.search(r"^  Failing: since 20\d\d-", ctl(supervisor, "show", gone).stdout, re.M)
 
 
 def test_a_suspect_is_not_well_and_nobody_is_nobody_of_whom_it_can_be_told(

@@ -1,8 +1,10 @@
 """What monitoringctl writes: tables that fit, names that cannot steer a terminal, numbers as people say them."""
 
+from typing import Any
+
 import pytest
 
-from monitoring_supervisor.ctl import text, units
+from monitoring_supervisor.ctl import show, text, units
 from monitoring_supervisor.ctl.text import Column
 from monitoring_supervisor.spoken import natural
 
@@ -122,3 +124,19 @@ def test_a_value_is_said_in_the_unit_of_its_name(key: str, value: object, said: 
 def test_names_are_in_the_order_of_people() -> None:
     names = ["10.0.0.10:5000", "10.0.0.9:5000", "db-2:5000", "db-11:5000", "[::1]:5000"]
     assert sorted(names, key=natural) == ["10.0.0.9:5000", "10.0.0.10:5000", "[::1]:5000", "db-2:5000", "db-11:5000"]
+
+
+def test_processes_that_use_most_are_shown_a_line_each_the_greediest_first() -> None:
+    top = {
+        "4711": {"name": "nginx", "user": "www-data", "cpu_percent": 9.5},
+        "12": {"name": "evil\x1b[2J", "user": "root", "cpu_percent": 101.0},
+    }
+    assert list(show._tree({"processes": {"top_cpu": top}}, everything=False)) == [
+        "processes", "  top_cpu", "    101 %    12  root      evil\\x1b[2J", "    9.5 %  4711  www-data  nginx"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", [{}, {"1": 7}, {"1": {"name": "a"}}, {"1": {"a": 1, "b": 2}}, {"1": {"x": {"y": 1}}}])
+def test_what_only_looks_like_processes_is_shown_like_everything_else(odd: dict[str, Any]) -> None:
+    assert show._ranking(odd) is None
+    assert "  top_cpu" in list(show._tree({"processes": {"top_cpu": odd}}, everything=True))
