@@ -137,6 +137,16 @@ def test_disks_are_whole_devices_and_lines_that_are_cut_off_are_left_out(host: H
     assert len(sample["dm-0"]) == 11
 
 
+LEFT_OUT = "ram0 loop12 fd0 sda1 sdab12 hda3 vdb2 xvda1 nvme0n1p2 nvme10n2p11 mmcblk0p1 nbd0p3".split()
+WHOLE = "sda sdab vdb xvda nvme0n1 mmcblk0 nbd0 dm-0 md127 sr0 zd16 bcache0 drbd1 rbd0".split()
+
+
+def test_partitions_loop_and_ram_devices_are_left_out_and_no_other_one() -> None:
+    names = [*LEFT_OUT, *WHOLE]
+    text = "".join(f"8 {number} {name} 1 0 8 1 1 0 8 1 0 1 1\n" for number, name in enumerate(names))
+    assert list(disks.parse(text)) == WHOLE
+
+
 def test_the_latency_of_a_disk_is_time_per_operation_and_absent_without_operations() -> None:
     before = disks.parse("254 0 vda 10 0 0 100 5 0 0 50 0 100 150")
     after = disks.parse("254 0 vda 14 0 80 108 5 0 0 50 1 600 650")
