@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from monitoring_agent.collectors.registry import collectors
 from monitoring_supervisor.ctl import __main__ as ctl
 from monitoring_supervisor.ctl import asking, past
 
@@ -68,3 +69,25 @@ def test_who_asks_for_too_many_metrics_at_once_is_told_names_of_some() -> None:
     assert past.few(many[1:]) == many[1:]
     with pytest.raises(asking.CannotTell, match=r"these are 51 metrics, .*\nName some .* memory.meminfo.0 or mem"):
         past.few(many)
+
+
+def numbers_of_a_report() -> list[str]:
+    """The path of everything that an agent tells, rates included; `*` stands for names."""
+    found = [f"{one.name}.{metric.path}" for one in collectors() for metric in one.metrics]
+    rates = [re.sub(r"_seconds_total$|_total$", "", path) for path in found if path.endswith("_total")]
+    return [*found, *(f"{path}_per_second" for path in rates), *(f"{path}_percent" for path in rates)]
+
+
+def examples() -> set[str]:
+    """The metrics that the man page, the README's commands and the help texts name."""
+    readme = "".join((ROOT / "README.md").read_text(encoding="utf-8").split("```")[1::2])
+    help_texts = "".join(str(command(name).help) for name in ctl.COMMANDS)
+    sections = "|".join(one.name for one in collectors())
+    return set(re.findall(rf"(?<![\w/.-])(?:{sections})\.(?!service|py|json)[\w.*]*\w", MAN_PAGE + readme + help_texts))
+
+
+def test_every_metric_of_an_example_is_one_that_agents_tell() -> None:
+    known = [re.compile(re.escape(path).replace(r"\*", "[^.]+") + r"(\..*)?") for path in numbers_of_a_report()]
+    named = examples()
+    assert {"load.load_1m", "disks.*.written_bytes_per_second", "network.*.sent_bytes_per_second"} <= named
+    assert [path for path in named if not any(pattern.fullmatch(path) for pattern in known)] == []
