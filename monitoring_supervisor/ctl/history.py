@@ -32,6 +32,8 @@ from monitoring_supervisor.store.reading import Event, Reader, Series
 POINTS_IN_A_LINE, POINTS_IN_A_ROW, POINTS_FOR_PROGRAMS = 60, 5, 1000
 FORMATS = ("table", "csv", "json", "jsonl")
 HOUR_SECONDS, WEEK_SECONDS = 3600.0, 7 * 86400.0
+# A supervisor that runs writes more often.
+WRITTEN_WITHIN_SECONDS = 30.0
 EVENTS = (
     Column("TIME"),
     Column("AGENT", optional=True),
@@ -194,7 +196,7 @@ def _tell_events(reader: Reader, name: str | None, since: float, until: float, f
     click.echo(f"{coloured(name or 'All agents', bold=True)}  {stamp(since)} to {stamp(until)}")
     if available is not None:
         click.echo(_availability(available.percent, available.known_seconds, available.up_seconds))
-    rows = _event_rows(found, until, everybody=name is None)
+    rows = _event_rows(found, min(until, _now_or_last_known(reader)), everybody=name is None)
     if not rows:
         stored = name is None or name in reader.agents()
         click.echo("Nothing happened, as far as is known." if stored else "Nothing is stored of it yet.")
@@ -203,12 +205,18 @@ def _tell_events(reader: Reader, name: str | None, since: float, until: float, f
     echo_lines(table(EVENTS, rows, terminal_width(), colour))
 
 
+def _now_or_last_known(reader: Reader) -> float:
+    """Since the supervisor was stopped, or its disk is full, nobody knows how the agents are."""
+    now, known = time.time(), reader.known_until()
+    return now if now - known < WRITTEN_WITHIN_SECONDS else known
+
+
 def _event_rows(found: list[Event], until: float, *, everybody: bool) -> list[list[str]]:
     """In order, so that the newest stands next to the prompt. Of everybody only who went down, and came back."""
     ends: dict[str, float] = {}
     lasted: list[float] = []
     for event in reversed(found):
-        lasted.append(ends.get(event.agent, min(until, time.time())) - event.at)
+        lasted.append(ends.get(event.agent, until) - event.at)
         ends[event.agent] = event.at
     rows = []
     gone: set[str] = set()

@@ -125,6 +125,11 @@ class Reader:
         )
         return [Event(*row) for row in rows]
 
+    def known_until(self) -> float:
+        """Up to when the supervisor ran and wrote, in Unix seconds; 0 if it never did."""
+        row = self._connection.execute("SELECT max(ended) FROM runs").fetchone()
+        return float(row[0] or 0.0)
+
     def availability(self, agent: str, since: float, until: float) -> Availability:
         """How much of this time the agent was up, as far as the supervisor ran and watched it."""
         runs = self._connection.execute(

@@ -1,9 +1,12 @@
 """monitoringctl and what was: courses of metrics, events, and exports."""
 
+import contextlib
 import csv
 import io
 import json
+import re
 import resource
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -110,6 +113,16 @@ def test_events_tell_when_an_agent_went_down_why_and_how_available_it_was(
     assert sorted(row.split()[2:4] for row in everybody[3:]) == sorted(
         [[agent.name, "down"], [agent.name, "up"], [gone, "down"]]
     )
+
+
+def test_how_a_state_lasted_is_not_told_beyond_the_time_that_the_supervisor_ran(watched: Watched) -> None:
+    supervisor, name = watched
+    with contextlib.closing(sqlite3.connect(supervisor.directory / "history.db")) as connection, connection:
+        connection.execute("UPDATE events SET at = at - 7200")
+        connection.execute("UPDATE runs SET began = began - 7200, ended = ended - 7200")
+    (row,) = ctl(supervisor, "history", name, "--events").stdout.splitlines()[4:]
+    assert row.split()[2] == "up"
+    assert re.fullmatch(r"\d+s", row.split()[3]), "some seconds, and not two hours"
 
 
 def test_an_export_has_every_report_as_it_was(watched: Watched) -> None:
