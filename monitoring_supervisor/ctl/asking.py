@@ -132,6 +132,12 @@ def end_with_mistakes(mistakes: list[str]) -> NoReturn:
     sys.exit(keys.EX_CONFIG)
 
 
+def named(text: str) -> str:
+    """The name of an agent, or its address alone, from what may be as the whitelist has it: `https://[2001:db8::7]`."""
+    name = text.partition("://")[2].rstrip("/") or text
+    return name[1:-1] if name.startswith("[") and name.endswith("]") else name
+
+
 def near(name: str, known: list[str]) -> list[str]:
     """Those that it may have been meant for, the most likely first."""
     known = list(dict.fromkeys(known))

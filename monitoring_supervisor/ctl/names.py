@@ -33,7 +33,7 @@ def complete_metric(ctx: click.Context, _: click.Parameter, incomplete: str) -> 
 
 def report(ctx: click.Context) -> dict[str, Any]:
     """The report of the agent that the command line names so far; empty if there is none."""
-    told = asking.try_to_ask(_places(ctx), ask="agent", name=ctx.params.get("agent") or "")
+    told = asking.try_to_ask(_places(ctx), ask="agent", name=asking.named(ctx.params.get("agent") or ""))
     found: dict[str, Any] = (next(iter(told.agents.values()))["report"] if told else None) or {}
     return found
 

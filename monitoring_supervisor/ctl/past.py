@@ -41,6 +41,7 @@ def agent(places: Places, reader: Reader, name: str) -> str:
 
     It is one that history knows, or one that is watched of which nothing is stored yet.
     """
+    name = asking.named(name)
     known = reader.agents()
     if name in known:
         return name

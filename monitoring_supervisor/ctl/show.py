@@ -42,7 +42,7 @@ def command(
 
     AGENT is its name, its address alone, or the name of its machine.
     """
-    told = asking.ask(places, ask="agent", name=agent)
+    told = asking.ask(places, ask="agent", name=asking.named(agent))
     ((name, about),) = told.agents.items()
     report = about["report"] or {}
     missing = [section for section in sections if section not in report]

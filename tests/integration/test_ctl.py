@@ -188,6 +188,8 @@ def test_show_tells_all_of_one_agent_in_words_and_as_json(started: Started, make
     assert "MiB" in shown or "GiB" in shown
     only = ctl(supervisor, "show", "127.0.0.1", "load").stdout
     assert only.splitlines()[0] == "load"
+    for copied in (f"https://{agent.name}", "http://127.0.0.1/"):  # from the whitelist
+        assert ctl(supervisor, "show", copied, "load").stdout.splitlines()[0] == "load"
     told = json.loads(ctl(supervisor, "show", agent.name, "--json").stdout)
     assert told["name"] == agent.name
     assert told["report"]["host"]["hostname"] == told["hostname"]

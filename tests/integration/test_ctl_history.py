@@ -45,6 +45,8 @@ def test_the_course_of_a_metric_is_drawn_and_told(watched: Watched) -> None:
     assert ended.returncode == 0, ended.stderr
     lines = ended.stdout.splitlines()
     assert lines[0].startswith(f"{name}  20")
+    copied = ctl(supervisor, "history", f"https://{name}", "memory.used_bytes", "--since", "5m")  # from the whitelist
+    assert copied.stdout.startswith(f"{name}  20")
     assert lines[2] == "memory.used_bytes"
     assert "·" in lines[3], "before it was watched there is nothing"
     assert set(lines[3].strip()) & set("▁▂▃▄▅▆▇█")

@@ -71,6 +71,21 @@ def test_who_asks_for_too_many_metrics_at_once_is_told_names_of_some() -> None:
         past.few(many)
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("10.0.0.5:5000", "10.0.0.5:5000"),
+        ("https://10.0.0.5", "10.0.0.5"),
+        ("http://web-1:5001/", "web-1:5001"),
+        ("https://[2001:db8::7]", "2001:db8::7"),
+        ("[2001:db8::7]:5000", "[2001:db8::7]:5000"),
+        ("https://", "https://"),
+    ],
+)
+def test_an_agent_can_be_named_as_the_whitelist_does(text: str, name: str) -> None:
+    assert asking.named(text) == name
+
+
 def numbers_of_a_report() -> list[str]:
     """The path of everything that an agent tells, rates included; `*` stands for names."""
     found = [f"{one.name}.{metric.path}" for one in collectors() for metric in one.metrics]
