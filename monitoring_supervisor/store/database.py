@@ -27,7 +27,8 @@ PRAGMA journal_mode = WAL;
 BEGIN;
 CREATE TABLE agents (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
-    block INTEGER, head INTEGER, minute INTEGER, life REAL, sequence INTEGER, state TEXT
+    block INTEGER, head INTEGER, minute INTEGER, life REAL, sequence INTEGER, state TEXT,
+    bytes INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE blocks (
     id INTEGER PRIMARY KEY, agent INTEGER NOT NULL, previous INTEGER, head INTEGER NOT NULL,
@@ -48,6 +49,8 @@ CREATE TABLE runs (id INTEGER PRIMARY KEY, began REAL NOT NULL, ended REAL NOT N
 PRAGMA user_version = {FORMAT};
 COMMIT;
 """
+# A file without it was written before there was any: what it holds is then counted from now on.
+_ADDED_COLUMN = "ALTER TABLE agents ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0"
 
 
 class WrongFormat(sqlite3.DatabaseError):
@@ -88,7 +91,10 @@ class Event:
 
 @dataclass(slots=True)
 class Known:
-    """Where an agent's lists end, and the last report and state that are stored."""
+    """Where an agent's lists end, the last report and state that are stored, and how much is kept of it.
+
+    `bytes` counts blocks, minutes and hours, and is written with the next block: after a crash it is a little off.
+    """
 
     id: int
     block: int | None = None
@@ -97,6 +103,7 @@ class Known:
     life: float | None = None
     sequence: int | None = None
     state: str | None = None
+    bytes: int = 0
 
 
 class Database:
@@ -110,6 +117,7 @@ class Database:
             self.connection.close()
             raise
         self.known: dict[str, Known] = {}
+        self._by_id: dict[int, Known] = {}
         self._run: int | None = None
         self._last_block = self._last_minute = 0
         self._recall()
@@ -122,6 +130,8 @@ class Database:
             connection.executescript(_SCHEMA)
         elif version != FORMAT:
             raise WrongFormat(f"it has format {version}, not {FORMAT}")
+        elif not connection.execute("SELECT 1 FROM pragma_table_info('agents') WHERE name = 'bytes'").fetchone():
+            connection.execute(_ADDED_COLUMN)
         # A killed process loses nothing so; a power cut at most what the kernel had not written, never the database.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
@@ -130,8 +140,9 @@ class Database:
     def _recall(self) -> None:
         """Take from the file what is kept in mind beside it."""
         connection = self.connection
-        rows = connection.execute("SELECT name, id, block, head, minute, life, sequence, state FROM agents")
+        rows = connection.execute("SELECT name, id, block, head, minute, life, sequence, state, bytes FROM agents")
         self.known = {name: Known(*rest) for name, *rest in rows}
+        self._by_id = {known.id: known for known in self.known.values()}
         # A number is never given twice, also when all that had one were deleted: old entries name it still.
         (block,) = connection.execute("SELECT max(id) FROM blocks").fetchone()
         (minute,) = connection.execute("SELECT max(id) FROM recent").fetchone()
@@ -175,13 +186,20 @@ class Database:
         if known is None:
             number = self.connection.execute("INSERT INTO agents (name) VALUES (?)", (name,)).lastrowid
             assert number is not None
-            known = self.known[name] = Known(number)
+            known = self.known[name] = self._by_id[number] = Known(number)
         return known
+
+    def forget(self, agent: int, size: int) -> None:
+        """So many bytes of this agent, told by its number, were deleted."""
+        known = self._by_id.get(agent)
+        if known:
+            known.bytes = max(0, known.bytes - size)
 
     def _add_block(self, block: Block) -> None:
         known = self._agent(block.agent)
         self._last_block = number = self._last_block + 1
         head = number if block.whole or known.head is None else known.head
+        body = blocks.pack(block.lines, block.before)
         self.connection.execute(
             "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -193,15 +211,16 @@ class Database:
                 block.ended,
                 block.reports,
                 block.skew,
-                blocks.pack(block.lines, block.before),
+                body,
             ),
         )
         known.block = number
+        known.bytes += len(body)
         if block.live:
             known.head, known.life, known.sequence = head, block.life, block.sequence
         self.connection.execute(
-            "UPDATE agents SET block = ?, head = ?, life = ?, sequence = ? WHERE id = ?",
-            (known.block, known.head, known.life, known.sequence, known.id),
+            "UPDATE agents SET block = ?, head = ?, life = ?, sequence = ?, bytes = ? WHERE id = ?",
+            (known.block, known.head, known.life, known.sequence, known.bytes, known.id),
         )
 
     def _add_minute(self, name: str, points: Points) -> None:

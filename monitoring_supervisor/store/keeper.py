@@ -12,6 +12,7 @@ from monitoring_supervisor.model import Retention
 from monitoring_supervisor.store import snapshot, upkeep
 from monitoring_supervisor.store.blocks import Points
 from monitoring_supervisor.store.database import Block, Database, Event, Known, WrongFormat
+from monitoring_supervisor.store.shares import Shares
 
 log = logging.getLogger("monitoring_supervisor")
 
@@ -55,6 +56,7 @@ class Keeper:
         self._path = path
         self._clock = clock
         self._database: Database | None = None
+        self._shares = Shares()
         self._calendar: upkeep.Calendar | None = None
         self._load = Load()
         self._waiting_bytes = 0
@@ -157,7 +159,8 @@ class Keeper:
             connection.execute("PRAGMA shrink_memory")
         connection.execute("BEGIN IMMEDIATE")
         try:
-            upkeep.expire(self._database, self.retention, self._calendar.now(now, time.monotonic()))
+            today = self._calendar.now(now, time.monotonic())
+            upkeep.expire(self._database, self.retention, today, self._shares)
             if time.monotonic() >= self._upkeep_due:
                 self._upkeep_due = time.monotonic() + PUT_TOGETHER_SECONDS
                 self._upkeep = upkeep.put_together(self._database, now)
@@ -175,7 +178,7 @@ class Keeper:
 
     def _open(self) -> None:
         try:
-            self._database = Database(self._path)
+            self._database, self._shares = Database(self._path), Shares()
             self._calendar = self._calendar or upkeep.Calendar(self._database.written_at())
         except sqlite3.Error as error:
             self._fail(error)

@@ -4,7 +4,7 @@ Each call does a little, so that writing never waits for long.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, takewhile
 from typing import Any
 
@@ -13,6 +13,7 @@ from monitoring_supervisor.model import Retention
 from monitoring_supervisor.store import blocks
 from monitoring_supervisor.store.blocks import Points
 from monitoring_supervisor.store.database import PAGE_BYTES, Database, Known
+from monitoring_supervisor.store.shares import Shares
 
 log = logging.getLogger("monitoring_supervisor")
 
@@ -63,8 +64,11 @@ def size(database: Database) -> int:
     return int(pages - free) * PAGE_BYTES
 
 
-def expire(database: Database, retention: Retention, now: float) -> None:
-    """Delete some of what is too old and, while the file is too large, of the finest tier that has anything."""
+def expire(database: Database, retention: Retention, now: float, shares: Shares) -> None:
+    """Delete some of what is too old and, while the file is too large, of who holds too much or else the oldest.
+
+    Each time of the finest tier that has anything.
+    """
     connection = database.connection
     tiers = (
         ("blocks", retention.reports_seconds),
@@ -75,7 +79,8 @@ def expire(database: Database, retention: Retention, now: float) -> None:
         _delete_older(database, table, now - seconds)
     connection.execute("DELETE FROM events WHERE at < ?", (now - retention.hours_seconds,))
     connection.execute("DELETE FROM runs WHERE ended < ?", (now - retention.hours_seconds,))
-    excess = size(database) - retention.max_bytes
+    used = size(database)
+    excess = used - retention.max_bytes - shares.free(database, retention.max_bytes, used)
     for table, _ in tiers:
         if excess <= 0:
             break
@@ -86,26 +91,32 @@ def expire(database: Database, retention: Retention, now: float) -> None:
 
 def _delete_older(database: Database, table: str, moment: float) -> None:
     """Rows are in the order in which they were added: the old ones are at the beginning."""
-    rows = database.connection.execute(f"SELECT rowid, ended FROM {table} ORDER BY rowid")
-    old = [number for number, _ in takewhile(lambda row: row[1] < moment, islice(rows, DELETED_AT_ONCE))]
+    rows = database.connection.execute(f"SELECT rowid, agent, length(body), ended FROM {table} ORDER BY rowid")
+    old = list(takewhile(lambda row: row[3] < moment, islice(rows, DELETED_AT_ONCE)))
     rows.close()
-    if old:
-        database.connection.execute(f"DELETE FROM {table} WHERE rowid <= ?", (old[-1],))
+    _delete_first(database, table, old)
 
 
 def _delete_oldest(database: Database, table: str, excess: int) -> int:
     """Delete about so many bytes, some thousand rows at most. Returns how many bytes that were."""
-    rows = database.connection.execute(f"SELECT rowid, length(body) FROM {table} ORDER BY rowid")
-    freed, last = 0, None
-    for number, length in islice(rows, DELETED_AT_ONCE):
+    rows = database.connection.execute(f"SELECT rowid, agent, length(body) FROM {table} ORDER BY rowid")
+    freed, oldest = 0, []
+    for row in islice(rows, DELETED_AT_ONCE):
         if freed >= excess:
             break
-        freed += length
-        last = number
+        freed += row[2]
+        oldest.append(row)
     rows.close()
-    if last is not None:
-        database.connection.execute(f"DELETE FROM {table} WHERE rowid <= ?", (last,))
+    _delete_first(database, table, oldest)
     return freed
+
+
+def _delete_first(database: Database, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Delete these rows, number, agent and bytes of each, with which the table begins."""
+    for _, agent, length, *_ in rows:
+        database.forget(agent, length)
+    if rows:
+        database.connection.execute(f"DELETE FROM {table} WHERE rowid <= ?", (rows[-1][0],))
 
 
 def _bound_events(database: Database, retention: Retention) -> None:
@@ -155,9 +166,10 @@ def _hours_of_minutes(database: Database, agent: Known, settled: float) -> None:
         row = (agent.id, hour, hour + HOUR_SECONDS)
         if parts:
             points = blocks.joined(parts)
-            connection.execute("INSERT INTO minutes VALUES (?, ?, ?, ?)", (*row, blocks.pack_points(points)))
             summary = blocks.single(hour, blocks.summed_up(points))
-            connection.execute("INSERT INTO hours VALUES (?, ?, ?, ?)", (*row, blocks.pack_points(summary)))
+            for table, packed in (("minutes", blocks.pack_points(points)), ("hours", blocks.pack_points(summary))):
+                connection.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?)", (*row, packed))
+                agent.bytes += len(packed)
         connection.executemany("DELETE FROM recent WHERE id = ?", [(one,) for one in numbers])
     if by_hour:
         # What came late lies between others in the list: those that stay are linked to each other again.
@@ -165,7 +177,9 @@ def _hours_of_minutes(database: Database, agent: Known, settled: float) -> None:
             "UPDATE recent SET previous = ? WHERE id = ?", zip([*stays[1:], None], stays, strict=True) if stays else []
         )
         agent.minute = stays[0] if stays else None
-        connection.execute("UPDATE agents SET minute = ? WHERE id = ?", (agent.minute, agent.id))
+        connection.execute(
+            "UPDATE agents SET minute = ?, bytes = ? WHERE id = ?", (agent.minute, agent.bytes, agent.id)
+        )
 
 
 def _minutes(database: Database, agent: Known) -> Iterator[tuple[int, float]]:
@@ -196,6 +210,8 @@ def _days_of_hours(database: Database, agent: Known, settled: float) -> None:
         if parts:
             body = blocks.pack_points(blocks.joined(parts))
             connection.execute("INSERT INTO hours VALUES (?, ?, ?, ?)", (agent.id, day, day + DAY_SECONDS, body))
+            agent.bytes += len(body)
+        database.forget(agent.id, sum(len(body) for _, body in entries))
         connection.executemany("DELETE FROM hours WHERE rowid = ?", [(number,) for number, _ in entries])
 
 

@@ -23,6 +23,7 @@ from monitoring_supervisor.store.database import PAGE_BYTES, Database, Event
 from monitoring_supervisor.store.history import CHAIN_REPORTS, History
 from monitoring_supervisor.store.keeper import Keeper
 from monitoring_supervisor.store.reading import Availability, Reader, find, paths
+from monitoring_supervisor.store.shares import Shares
 
 START = 1_800_000_000.0  # the beginning of an hour
 A, B = "10.0.0.1:5000", "10.0.0.2:5000"
@@ -250,7 +251,7 @@ def test_what_is_too_old_goes_tier_by_tier(watched: Watched) -> None:
     watched.run(700, A)
     watched.close()
     database = Database(watched.path)
-    upkeep.expire(database, Retention(reports_seconds=350), watched.now)
+    upkeep.expire(database, Retention(reports_seconds=350), watched.now, Shares())
     database.close()
     left = [one["sequence"] for one in reports(watched.path, A)]
     first_chain = 1 + int(CHAIN_REPORTS * phase(A) / 60)
@@ -302,7 +303,7 @@ def test_the_budget_of_bytes_wins_over_ages_and_space_is_given_back(watched: Wat
     budget = watched.path.stat().st_size * 2 // 3
     database = Database(watched.path)
     for _ in range(100):
-        upkeep.expire(database, Retention(max_bytes=budget), watched.now)
+        upkeep.expire(database, Retention(max_bytes=budget), watched.now, Shares())
     assert upkeep.size(database) <= budget
     database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
@@ -318,7 +319,7 @@ def test_an_agent_that_goes_up_and_down_all_the_time_does_not_fill_the_disk_with
     for number in range(3):
         events = [Event(A, number * 1000.0 + at, "down", "timeout_answer", "no answer") for at in range(1000)]
         database.write([], [], events, 0.0)
-        upkeep.expire(database, Retention(max_bytes=10**6), 3000.0)
+        upkeep.expire(database, Retention(max_bytes=10**6), 3000.0, Shares())
     count, newest = database.connection.execute("SELECT count(*), max(at) FROM events").fetchone()
     assert limit <= count <= limit + 1
     assert newest == 2999.0
@@ -329,7 +330,7 @@ def test_a_number_of_a_deleted_block_is_not_given_to_another(watched: Watched) -
     watched.run(100, A)
     watched.close()
     database = Database(watched.path)
-    upkeep.expire(database, Retention(reports_seconds=-1000.0), watched.now)
+    upkeep.expire(database, Retention(reports_seconds=-1000.0), watched.now, Shares())
     database.close()
     assert reports(watched.path, A) == []
     watched.start()
