@@ -107,14 +107,20 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Once a turn of gunicorn's loop: keep the house, and give the sign of life if it is deserved."""
         if self._wants_settings:
             self._wants_settings = False
-            self.app.renew()
-            self.wsgi = self.app.wsgi()
-            self._repeated.forget()
+            self._take_settings()
         now = time.monotonic()
         self._end_overdue(now)
         newest = self._service.newest()
         if newest is not None and not is_stuck(newest.sampled, self._serving.values(), now):
             self.app.heartbeat.beat()
+
+    def _take_settings(self) -> None:
+        self.app.renew()
+        self.wsgi = self.app.wsgi()
+        self._repeated.forget()
+        for conn in list(self._waiting):
+            if conn.terms != self._service.terms:
+                self._drop(conn)  # half a request: the rest of it would be answered under terms that are over
 
     def is_idle(self) -> bool:
         """Whether there is no deadline to keep."""

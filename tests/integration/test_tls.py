@@ -172,6 +172,30 @@ def test_a_reload_that_lets_others_in_ends_connections_that_were_let_in_before(
         ask()
 
 
+@pytest.mark.parametrize("over_tls", [False, True])
+def test_a_request_that_was_begun_before_a_reload_is_not_answered_to_who_is_no_longer_let_in(
+    fleet: Authority, make_agent: MakeAgent, over_tls: bool
+) -> None:
+    agent = started(make_agent(**fleet.settings("agent", ca=False) if over_tls else {}))
+    with contextlib.ExitStack() as ends:
+        begun, handshake = (
+            ends.enter_context(socket.create_connection(("127.0.0.1", agent.port), 10)) for _ in range(2)
+        )
+        if over_tls:
+            begun = ends.enter_context(client(fleet.ca).wrap_socket(begun, server_hostname="127.0.0.1"))
+        begun.sendall(b"GET /healthcheck HTTP/1.1\r\nHost: a\r\n")
+        handshake.sendall(b"\x16\x03\x01" if over_tls else b"G")
+        time.sleep(0.3)
+        agent.configure(AGENT_ALLOW="127.0.0.9/32")
+        agent.signal(signal.SIGHUP)
+        wait_for(lambda: agent.said("settings reloaded"))
+        time.sleep(0.5)  # the arbiter says so, and the worker then does it
+        for sock, rest in ((begun, b"\r\n"), (handshake, b"ET /healthcheck HTTP/1.1\r\n\r\n")):
+            with contextlib.suppress(OSError):
+                sock.sendall(rest)
+                assert sock.recv(100) == b""
+
+
 def test_a_head_that_comes_byte_by_byte_over_tls_is_put_together(fleet: Authority, make_agent: MakeAgent) -> None:
     agent = started(make_agent(**fleet.settings("agent", ca=False)))
     with (
