@@ -18,7 +18,7 @@ from gunicorn.sock import close_sockets, create_sockets
 from monitoring_agent import allocator
 from monitoring_agent import settings as agent_settings
 from monitoring_agent.settings import Settings
-from monitoring_agent.shared import address
+from monitoring_agent.shared import address, certificate
 from monitoring_agent.shared.env import BadSettings
 from monitoring_agent.shared.systemd import Notifier
 
@@ -57,6 +57,7 @@ class AgentArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         self._beats = 0
         self._beaten = time.monotonic()
         self._ready = False
+        self._told: tuple[float | None, int] = (None, 0)  # of a certificate that ends then, and how near that is
 
     def sleep(self) -> None:
         """gunicorn's pause between two looks at the worker, until version 23: a second, or until a signal."""
@@ -79,10 +80,21 @@ class AgentArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
                 self._ready = True
                 self._announce()
             self._notifier.alive()
+            self._look_at_certificate()
         elif now - self._beaten > SIGN_OF_LIFE_SECONDS and self.WORKERS:
             log.error("the worker gives no sign of life; it is replaced")
             self._beaten = now
             self.kill_workers(signal.SIGKILL)
+
+    def _look_at_certificate(self) -> None:
+        """Say in time that it ends: who is asked by nobody that watches hears of it nowhere else."""
+        ends_at = self.app.settings.tls_ends_at
+        stage = 0 if ends_at is None else certificate.stage(ends_at, time.time())
+        if stage > (self._told[1] if self._told[0] == ends_at else 0):
+            day = time.strftime("%Y-%m-%d", time.localtime(ends_at))
+            remedy = "make a new one with monitoringctl enroll, on the machine that watches"
+            log.warning("the certificate of this agent (TLS_CERT) ends on %s; %s", day, remedy)
+        self._told = (ends_at, stage)
 
     def _announce(self) -> None:
         where = ", ".join(self.app.cfg.settings["bind"].get())

@@ -19,6 +19,7 @@ class Settings:
     tokens: tuple[str, ...]
     tls: ssl.SSLContext | None
     tls_fingerprint: tuple[object, ...]
+    tls_ends_at: float | None  # of TLS_CERT, in Unix seconds
     log_level: str
 
 
@@ -35,5 +36,6 @@ def load(named: Path | None) -> Settings:
         tokens=keys.read_tokens(values["TOKEN_FILE"]),
         tls=tls.serving(files),
         tls_fingerprint=fingerprint,
+        tls_ends_at=tls.ends_at(files),
         log_level=values["LOG_LEVEL"],
     )

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Mapping
 
-DAY_SECONDS = 86400.0
-# So many days before the end, and again so many.
-SOON_DAYS = (30, 7, 1)
+from monitoring_agent.shared import certificate
+
+# How the supervisor's own certificate is called among those of agents.
+OWN = "this machine (TLS_CERT)"
 MAX_NAMED = 3
 
 
@@ -13,13 +14,13 @@ class Certificates:
     """What was said of each agent's certificate already."""
 
     def __init__(self) -> None:
-        self._said: dict[str, tuple[float, int]] = {}  # when it ends, and how many of SOON_DAYS were told
+        self._said: dict[str, tuple[float, int]] = {}  # when it ends, and how many of certificate.SOON_DAYS were told
 
     def look(self, ends: Mapping[str, float], now: float) -> str | None:
         """Take in when the certificates of these agents end, in Unix seconds. Returns what is new to be said of it."""
         news: list[str] = []
         for name, ends_at in ends.items():
-            stage = sum(ends_at - now <= days * DAY_SECONDS for days in SOON_DAYS)
+            stage = certificate.stage(ends_at, now)
             if stage > self._stage(name, ends_at):
                 news.append(name)
             self._said[name] = (ends_at, stage)

@@ -13,8 +13,8 @@ from typing import Any
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.env import BadSettings
 from monitoring_agent.shared.systemd import Notifier
+from monitoring_supervisor import certificates, targets, words
 from monitoring_supervisor import settings as supervisor_settings
-from monitoring_supervisor import targets, words
 from monitoring_supervisor.calm import Calm
 from monitoring_supervisor.certificates import Certificates
 from monitoring_supervisor.control import Control
@@ -135,7 +135,10 @@ class Supervisor:
         if not self._ready or age_seconds < self._certificates_due:
             return
         self._certificates_due = age_seconds + CERTIFICATES_SECONDS
-        line = self._certificates.look(self._poller.certificates(), time.time())
+        ends = self._poller.certificates()
+        if self._settings.tls_ends_at is not None:
+            ends[certificates.OWN] = self._settings.tls_ends_at
+        line = self._certificates.look(ends, time.time())
         if line:
             log.warning("%s", line)
 

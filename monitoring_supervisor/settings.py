@@ -31,6 +31,7 @@ class Settings:
     tls_files: tls.Files
     tls: ssl.SSLContext | None  # None is the system's, made when it is needed
     tls_fingerprint: tuple[object, ...]
+    tls_ends_at: float | None  # of TLS_CERT, in Unix seconds
     log_level: str
 
 
@@ -64,5 +65,6 @@ def load(named: Path | None) -> Settings:
         tls_files=files,
         tls=tls.asking(files) if files.cert or files.key or files.ca else None,
         tls_fingerprint=fingerprint,
+        tls_ends_at=tls.ends_at(files),
         log_level=values["LOG_LEVEL"],
     )

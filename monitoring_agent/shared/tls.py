@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from monitoring_agent.shared import certificate
 from monitoring_agent.shared.env import BadSettings
 
 # So much of what a client sends is looked at in one go, and before its request is there whole. A handshake with a chain
@@ -71,6 +72,14 @@ def asking(files: Files) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     _load(context, files)
     return context
+
+
+def ends_at(files: Files) -> float | None:
+    """When this machine's certificate ends, in Unix seconds; None without one, or if that cannot be read."""
+    try:
+        return certificate.ends_at(files.cert.read_text(encoding="ascii", errors="replace")) if files.cert else None
+    except OSError:
+        return None
 
 
 def _load(context: ssl.SSLContext, files: Files) -> None:

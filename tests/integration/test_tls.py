@@ -286,10 +286,38 @@ def test_a_certificate_that_ends_soon_is_told_in_time(
     fleet: Authority, make_agent: MakeAgent, make_supervisor: MakeSupervisor
 ) -> None:
     agent = started(make_agent(**fleet.settings("agent", days=6)))
-    supervisor = make_supervisor(f"https://{agent.name}", **fleet.settings("supervisor"))
+    supervisor = make_supervisor(f"https://{agent.name}", **fleet.settings("supervisor", days=60))
     supervisor.start()
     wait_for(lambda: supervisor.said(f"the certificate of {agent.name} ends on "))
     assert supervisor.agent(agent.name)["state"] == "up"
+    wait_for(lambda: agent.said("the certificate of this agent (TLS_CERT) ends on "))
+
+
+def test_the_end_of_the_supervisor_s_own_certificate_is_told_although_no_agent_shows_it(
+    fleet: Authority, make_agent: MakeAgent, make_supervisor: MakeSupervisor
+) -> None:
+    agent = started(make_agent(**fleet.settings("agent", days=60)))
+    supervisor = make_supervisor(f"https://{agent.name}", **fleet.settings("supervisor", days=6))
+    supervisor.start()
+    wait_for(lambda: supervisor.said("the certificate of this machine (TLS_CERT) ends on "))
+    assert not supervisor.said(agent.name + " ends")
+    assert not agent.said("ends on")
+
+
+def test_after_a_reload_it_is_the_new_certificate_of_an_agent_whose_end_counts(
+    fleet: Authority, make_agent: MakeAgent
+) -> None:
+    agent = started(make_agent(**fleet.settings("agent", days=60)))
+    for days in (6, 60, 5):
+        agent.lines.clear()
+        agent.configure(**fleet.settings(f"agent-{days}", days=days))
+        agent.signal(signal.SIGHUP)
+        wait_for(lambda: agent.said("settings reloaded"))
+        if days < 60:
+            wait_for(lambda: agent.said("the certificate of this agent (TLS_CERT) ends on "))
+        else:
+            time.sleep(1)
+            assert not agent.said("ends on")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ LAYERS = {
     "monitoring_agent.shared.systemd": 0,
     "monitoring_agent.shared.env": 0,
     "monitoring_agent.shared.address": 0,
+    "monitoring_agent.shared.certificate": 0,
     "monitoring_agent.shared.keys": 1,
     "monitoring_agent.shared.tls": 1,
     "monitoring_agent.settings": 2,
