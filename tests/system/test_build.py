@@ -32,6 +32,15 @@ def copy(target: Path, touched_at: int) -> Path:
     return target
 
 
+# A unit test of its own, which shows that the build ran them.
+WITNESS = """
+from pathlib import Path
+
+def test_it_was_run():
+    Path({!r}).touch()
+"""
+
+
 def build(source: Path, umask: int, later: str, environ: dict[str, str]) -> bytes:
     """The package built there, as if it were so much later."""
     ended = subprocess.run(
@@ -58,3 +67,23 @@ def test_two_builds_of_one_source_are_the_same_to_the_byte_wherever_and_whenever
 
 def test_make_deb_gives_the_same_bytes_as_a_build_by_hand(deb: Path, tmp_path: Path) -> None:
     assert build(copy(tmp_path / "by/hand", 1500000000), 0o027, "+1d", HERE) == deb.read_bytes()
+
+
+def test_make_deb_in_a_new_copy_runs_the_unit_tests_and_gives_the_same_package(deb: Path, tmp_path: Path) -> None:
+    """As everybody types it: the package that the other tests install is built without them, to save time."""
+    source, witness = copy(tmp_path / "copy", 1700000000), tmp_path / "ran"
+    shutil.copy(CHECKOUT / "Makefile", source)
+    (source / "tests/unit/test_witness.py").write_text(WITNESS.format(str(witness)), encoding="ascii")
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("DEB_BUILD")}
+    ended = subprocess.run(
+        ["make", "--no-print-directory", "deb"],
+        cwd=source,
+        env=environ,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+    )
+    assert ended.returncode == 0, ended.stdout.decode()[-5000:]
+    assert witness.exists(), "the unit tests were not run"
+    assert (source / "dist/monitoring-agent.deb").read_bytes() == deb.read_bytes()
