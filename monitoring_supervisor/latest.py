@@ -342,10 +342,13 @@ class Latest:
             at, to = move.get("at"), move.get("to")
             if not isinstance(to, list) or not isinstance(at, list) or len(to) != len(at):
                 raise Unusable("not one value for each number")
-            minutes.merge(self._values, marks, self._cells, numbers(at, count), to, self._reports)
+            places = numbers(at, count)
+            try:
+                minutes.merge(self._values, marks, self._cells, places, to, self._reports)
+            finally:
+                self._reports += 1  # also of one that is no use after all: what was merged of it is counted already
             self._shown, self._taken_at = sequence, move["collected_at"]
             self._taken_sequence = sequence
-            self._reports += 1
         return len(moves)
 
     def _learn(self, form: Form, answer: Document) -> None:

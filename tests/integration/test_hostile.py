@@ -117,6 +117,20 @@ def test_sequences_that_run_backwards_are_no_report(make_rogue: MakeRogue, make_
     assert supervisor.agent(liar.name)["report"]["sequence"] == 1000
 
 
+def test_new_numbers_in_reports_that_are_no_use_cost_the_supervisor_nothing(
+    make_rogue: MakeRogue, make_supervisor: MakeSupervisor
+) -> None:
+    """A minute of which all reports with some number were refused had once ended the supervisor."""
+    bad = [{**WHOLE, "sequence": 2 + new, "load": {"load_1m": 0.5, "new": new, "large": 1e301}} for new in range(2)]
+    liar = make_rogue(says_reports(WHOLE, *bad * 500))
+    supervisor = make_supervisor(liar.name)
+    supervisor.start().wait_ready()
+    assert wait_failure(supervisor, liar.name)["kind"] == Kind.NOT_A_REPORT
+    wait_for(lambda: len(liar.paths) > 10)
+    assert supervisor.stop() == 0, "it closes the minute then"
+    assert not supervisor.said("Traceback"), supervisor.lines
+
+
 def test_an_agent_that_claims_to_be_another_one_is_named_and_the_other_s_report_stays(
     make_rogue: MakeRogue, make_supervisor: MakeSupervisor
 ) -> None:

@@ -87,6 +87,16 @@ def test_what_moved_is_taken_in(latest: Latest) -> None:
     assert "disks" not in latest.document
 
 
+def test_moves_that_are_refused_for_one_number_count_as_far_as_their_others_were_taken(latest: Latest) -> None:
+    latest.close_minute()
+    new = {"layout": [3, 6], "numbers": {"load": {"new": 4, "large": 5}}}
+    latest.take_document(moves(7, move(8, [4], [1]), **new), 50)
+    for value in (5, 9):
+        with pytest.raises(Unusable, match="too large"):
+            latest.take_document(moves(8, move(9, [4, 1], [value, 1e301])), 50)
+    assert latest.close_minute()["load.new"] == [1, 5.0, 9]
+
+
 def test_of_machines_of_a_kind_the_layout_is_there_once(latest: Latest) -> None:
     other = Latest()
     other.take_document(whole({**REPORT, "load": {"load_1m": 9, "load_5m": 8}}, layout()), 100)

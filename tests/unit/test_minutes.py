@@ -9,7 +9,7 @@ import pytest
 
 from monitoring_agent.shared.patch import difference
 from monitoring_supervisor import minutes
-from monitoring_supervisor.latest import Latest
+from monitoring_supervisor.latest import Latest, Unusable
 
 
 def report(sequence: int, **more: Any) -> dict[str, Any]:
@@ -78,6 +78,15 @@ def test_a_number_that_is_no_measurement_is_refused(value: Any) -> None:
     with pytest.raises(minutes.TooLarge):
         minutes.merge(values, b"\1", minutes.Cells(1), [0], [value], 0)
     assert values == [1]
+
+
+def test_reports_that_are_refused_for_one_number_do_not_count() -> None:
+    latest = taken(report(1, a={}), report(2, a={"x": 1}))
+    for sequence, new in ((3, 5), (4, 9)):
+        answer = {"schema": 1, "report": report(sequence, a={"x": 1, "new": new, "too_large": 1e301}), "changes": []}
+        with pytest.raises(Unusable):
+            latest.take_document(answer, 100)
+    assert latest.close_minute() == {"a.x": 1}
 
 
 def test_ten_thousand_new_numbers_in_each_report_of_a_minute_are_not_all_counted() -> None:
