@@ -7,8 +7,10 @@ was found to reach new code stays in var/fuzz, and the next run begins with it.
 """
 
 import argparse
+import os
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.fuzz.targets import CASES, ROOT, TARGETS, FuzzTarget
@@ -45,7 +47,12 @@ def _fuzz(target: FuzzTarget, seconds: int) -> bool:
     command = [sys.executable, "-m", "tests.fuzz.one", target.name, f"-max_total_time={seconds}"]
     command += [f"-artifact_prefix={cases}/", f"-timeout={INPUT_SECONDS}", f"-rss_limit_mb={MEMORY_MIB}"]
     command += [f"-max_len={MAX_INPUT_BYTES}", *([f"-dict={words}"] if target.words else []), str(corpus), str(cases)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
+    # libFuzzer ends its process on the spot: what the target put into its temporary directory would stay.
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
+        environ = {**os.environ, "TMPDIR": scratch}
+        ended = subprocess.run(
+            command, cwd=ROOT, env=environ, capture_output=True, text=True, errors="replace", check=False
+        )
     lines = ended.stderr.splitlines() + ended.stdout.splitlines()
     done = next((line.strip() for line in reversed(lines) if line.startswith("Done ")), "ended early")
     coverage = next((line.strip() for line in reversed(lines) if " cov: " in line), "")
