@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from monitoring_agent.collectors import control_groups, hardware, links, netstack, protocols, scheduler, sockets
+from monitoring_agent.collectors import clock, control_groups, hardware, links, netstack, protocols, scheduler, sockets
 from monitoring_agent.collectors.packages import Packages, parse_simulation
 from monitoring_agent.collectors.registry import Collector, collectors
 from monitoring_agent.collectors.units import parse as parse_units
@@ -79,9 +79,10 @@ def test_every_metric_of_the_table_is_seen_on_some_machine_or_this_one() -> None
         "host.domain", "host.virtualization", "filesystems.*.hung_seconds", "filesystems.*.error",
         "hardware.batteries.*.charged_percent", "hardware.batteries.*.status",
     }  # fmt: skip
+    elsewhere = {"units", "restarts", "processes"} | (set() if clock_may_be_read() else {"clock"})
     unseen = set()
     for collector in fresh():
-        if collector.name in {"units", "restarts", "processes"}:
+        if collector.name in elsewhere:
             continue  # seen in a booted machine
         samples = []
         for kind in KINDS:
@@ -92,6 +93,14 @@ def test_every_metric_of_the_table_is_seen_on_some_machine_or_this_one() -> None
             if not any(list(find(sample, metric.path)) for sample in samples) and not is_derived(metric.path):
                 unseen.add(name)
     assert unseen <= rare
+
+
+def clock_may_be_read() -> bool:
+    """Not where a package is built within a container, whose filter of system calls forbids adjtimex."""
+    try:
+        return bool(clock.ask_kernel())
+    except PermissionError:
+        return False
 
 
 def is_derived(path: str) -> bool:
