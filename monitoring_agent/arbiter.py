@@ -121,6 +121,8 @@ class AgentArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
             for mistake in error.mistakes:
                 log.error("not reloaded: %s", mistake)
         else:
+            for doubt in settings.doubts:
+                log.warning("%s", doubt)
             log.info("settings reloaded")
         self._announce()
 

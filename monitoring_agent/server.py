@@ -148,6 +148,8 @@ def main() -> int:
         for mistake in error.mistakes:
             log.error("%s", mistake)
         return EX_CONFIG
+    for doubt in settings.doubts:
+        log.warning("%s", doubt)
     if arguments.check:
         return 0
     journal.set_up("agent", settings.log_level)

@@ -306,6 +306,8 @@ class Supervisor:
             for agent in self._fleet.agents.values():
                 self._poller.set_rhythm(agent.target.name, self._rhythm(agent))
             self._pace.hurry()
+            for doubt in settings.doubts:
+                log.warning("%s", doubt)
             log.info("settings reloaded; watching %d agents", len(watched))
         finally:
             self._notifier.ready(self._describe())

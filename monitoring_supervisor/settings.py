@@ -5,7 +5,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitoring_agent.shared import keys, tls
+from monitoring_agent.shared import env, keys, tls
 from monitoring_agent.shared.address import Address
 from monitoring_supervisor.model import Policy, Retention
 
@@ -33,6 +33,7 @@ class Settings:
     tls_fingerprint: tuple[object, ...]
     tls_ends_at: float | None  # of TLS_CERT, in Unix seconds
     log_level: str
+    doubts: tuple[str, ...]  # what is right, but hardly what was meant
 
 
 def load(named: Path | None) -> Settings:
@@ -67,4 +68,5 @@ def load(named: Path | None) -> Settings:
         tls_fingerprint=fingerprint,
         tls_ends_at=tls.ends_at(files),
         log_level=values["LOG_LEVEL"],
+        doubts=env.repeated(env.find_file(named)),
     )

@@ -41,13 +41,33 @@ def find_file(named: Path | None) -> Path | None:
 
 def read_file(path: Path) -> dict[str, Entry]:
     """Every key of the file. Raises BadSettings if it cannot be read or a line is not plain KEY=value."""
+    return {key: Entry(text, f"{path} line {number}") for number, key, text in _read_lines(path)}
+
+
+def repeated(path: Path | None) -> tuple[str, ...]:
+    """A sentence for each key that stands in the file more than once: it is right, but hardly what was meant.
+
+    An old file with such a key must not stop a daemon. Raises BadSettings like `read_file`.
+    """
+    places: dict[str, list[int]] = {}
+    for number, key, _ in _read_lines(path) if path else ():
+        places.setdefault(key, []).append(number)
+    return tuple(
+        f"{path}: {key} stands in lines {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}; the last one counts"
+        for key, numbers in places.items()
+        if len(numbers) > 1
+    )
+
+
+def _read_lines(path: Path) -> list[tuple[int, str, str]]:
+    """Of each line that sets a key its number, the key and the value."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise BadSettings([f"{path}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError as error:
         raise BadSettings([f"{path}: not UTF-8 at byte {error.start}"]) from None
-    entries: dict[str, Entry] = {}
+    entries: list[tuple[int, str, str]] = []
     mistakes: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
@@ -56,7 +76,7 @@ def read_file(path: Path) -> dict[str, Entry]:
             mistakes.append(f"{path} line {number}: {error}")
             continue
         if key_and_value:
-            entries[key_and_value[0]] = Entry(key_and_value[1], f"{path} line {number}")
+            entries.append((number, *key_and_value))
     if mistakes:
         raise BadSettings(mistakes)
     return entries

@@ -16,7 +16,7 @@ from monitoring_supervisor.ctl.text import agents, safe
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.pass_obj
 def command(places: Places, file: Path | None) -> None:
-    """Check the settings in FILE, and list every mistake.
+    """Check the settings in FILE, and list every mistake, and every key that stands there twice.
 
     Exit status: 0 right, 78 wrong. Without FILE it is that of --config, /etc/monitoring/monitoring.env. The token
     file and the whitelist files that it names are checked too.
@@ -27,4 +27,6 @@ def command(places: Places, file: Path | None) -> None:
         watched = targets.all_targets(settings.whitelist, settings.whitelist_file, settings.agent_port)
     except env.BadSettings as error:
         asking.end_with_mistakes(error.mistakes)
+    for doubt in settings.doubts:
+        click.echo(f"Warning: {safe(doubt)}", err=True)
     click.echo(f"{safe(file)} is right; it names {agents(len(watched))}")

@@ -243,6 +243,12 @@ def test_check_config_says_what_the_daemons_would_say(make_supervisor: MakeSuper
     ended = ctl(supervisor, "check-config", str(file))
     assert (ended.returncode, ended.stdout) == (0, f"{file} is right; it names 2 agents\n")
     assert ctl(supervisor, "check-config").stdout == ended.stdout, "without a file it is that of --config"
+    with file.open("a", encoding="ascii") as opened:
+        opened.write("AGENT_PORT=5001\nAGENT_PORT=5002\n")
+    ended = ctl(supervisor, "check-config", str(file))
+    assert (ended.returncode, ended.stdout) == (0, f"{file} is right; it names 2 agents\n")
+    line = len(supervisor.settings) + 1
+    assert ended.stderr == f"Warning: {file}: AGENT_PORT stands in lines {line} and {line + 1}; the last one counts\n"
     (tmp_path / "wrong.env").write_text("LOG_LEVEL=loud\nCOLOUR=blue\nTOKEN_FILE=/nowhere\n", encoding="ascii")
     ended = ctl(supervisor, "check-config", str(tmp_path / "wrong.env"))
     assert ended.returncode == 78

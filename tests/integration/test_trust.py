@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,22 @@ def test_the_address_that_counts_is_the_connection_s_and_not_one_that_a_header_c
 def test_a_token_counts_in_its_header_only_and_not_in_a_url_that_logs_and_proxies_see(agent: AgentDaemon) -> None:
     for query in ("token={}", "access_token={}", "authorization=Bearer%20{}", "since=1&token={}"):
         assert agent.get(f"/getmetrics?{query.format(TOKEN)}", token=None)[0] == 401
+
+
+def test_a_setting_that_stands_twice_in_an_old_file_is_told_and_stops_no_daemon(
+    make_agent: MakeAgent, make_supervisor: MakeSupervisor
+) -> None:
+    """The first AGENT_ALLOW may be the one that somebody wrote to shut others out."""
+    for daemon in (make_agent(), make_supervisor()):
+        daemon.configure(AGENT_ALLOW="127.0.0.1/32\nAGENT_ALLOW=127.0.0.0/8")
+        daemon.start().wait_ready()
+        for _ in range(2):
+            wait_for(partial(daemon.said, "warning: "))
+            (told,) = (line for line in daemon.lines if "AGENT_ALLOW" in line)
+            assert told.endswith("; the last one counts")
+            daemon.lines.clear()
+            daemon.signal(signal.SIGHUP)
+            wait_for(partial(daemon.said, "settings reloaded"))
 
 
 def ctl(supervisor: SupervisorDaemon, *arguments: str, **environ: str) -> str:

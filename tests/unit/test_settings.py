@@ -90,6 +90,15 @@ def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
     assert [(at.host, at.port) for at in values["AGENT_LISTEN"]] == [("127.0.0.1", 5000)]
 
 
+def test_of_a_key_that_stands_there_twice_the_last_one_counts_and_all_its_lines_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "monitoring.env"
+    path.write_text("LOG_LEVEL=debug\n#LOG_LEVEL=info\nAGENT_PORT=1\n\nLOG_LEVEL=error\nLOG_LEVEL=info\n", "ascii")
+    assert keys.load(path, {})["LOG_LEVEL"] == "info"
+    assert env.repeated(path) == (f"{path}: LOG_LEVEL stands in lines 1, 5 and 6; the last one counts",)
+    path.write_text("LOG_LEVEL=debug\nAGENT_PORT=1\n", "ascii")
+    assert env.repeated(path) == env.repeated(None) == ()
+
+
 def test_quoted_values_and_values_with_signs_are_read_as_systemd_would(tmp_path: Path) -> None:
     text = "METRICS_FILE='two words'\nHEALTHROOT=\"a\"\nMETRICSROOT=m#\nTOKEN_FILE=/a${b}\nLOG_LEVEL=\tdebug\n"
     path = write(tmp_path, text.replace("METRICSROOT=m#\n", ""))
