@@ -36,6 +36,7 @@ class Repeated:
         """What the application would answer to this question; None if that is not known."""
         if not self._heads:
             return None
+        # How long this takes tells nothing of the tokens that are known: a dict looks at hashes first (PEP 456).
         head = self._heads.get(_key(question))
         if head is None:
             return None

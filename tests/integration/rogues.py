@@ -124,6 +124,7 @@ class Rogue:
         self.paths: list[str] = []
         self.requests: list[bytes] = []
         self.connections = 0
+        self.greet: Callable[[socket.socket], None] | None = None  # what it does with a connection before it listens
         self._listener = socket.create_server((host, port))
         self.port = int(self._listener.getsockname()[1])
         self.name = f"{host}:{self.port}"
@@ -138,6 +139,8 @@ class Rogue:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):  # the other side closed
+            if self.greet:
+                self.greet(connection)
             buffer = b""
             while True:
                 while b"\r\n\r\n" not in buffer:

@@ -109,6 +109,16 @@ def test_an_address_outside_the_allow_list_is_refused_before_anything_is_read(ma
     assert agent.get("/getmetrics")[0] == 200
 
 
+@pytest.mark.parametrize(("allowed", "status"), [("127.0.0.1/32", 200), ("::/0", 403), ("127.0.0.2/32", 403)])
+def test_of_an_ipv4_client_at_a_socket_for_both_its_own_address_counts(
+    make_agent: MakeAgent, allowed: str, status: int
+) -> None:
+    agent = make_agent(AGENT_ALLOW=allowed)
+    agent.configure(AGENT_LISTEN=f"[::]:{agent.port}")
+    agent.start().wait_ready()
+    assert agent.get("/healthcheck")[0] == status
+
+
 def test_many_refused_addresses_cost_the_others_nothing(make_agent: MakeAgent) -> None:
     agent = make_agent(AGENT_ALLOW="127.0.0.1/32")
     agent.start().wait_ready()

@@ -9,6 +9,7 @@ from typing import Any
 
 from monitoring_agent.shared.layout import Layout
 from monitoring_supervisor.model import Kind
+from monitoring_supervisor.store.reading import Reader
 from tests.integration.conftest import MakeRogue, MakeSupervisor
 from tests.integration.daemons import SupervisorDaemon, free_port, wait_for
 from tests.integration.rogues import HEALTHY, Behaviour, Rogue, http_answer, says
@@ -150,6 +151,31 @@ def test_an_agent_that_claims_to_be_another_one_is_named_and_the_other_s_report_
     assert "may be" in asked.stderr
     assert good.name in asked.stderr
     assert liar.name in asked.stderr
+
+
+def test_of_a_key_that_is_there_twice_the_last_one_counts_everywhere(
+    make_rogue: MakeRogue, make_supervisor: MakeSupervisor
+) -> None:
+    twice = b'{"schema":2,"schema":1,"sequence":9,"sequence":7,"collected_at":1.5,"agent":{"started_at":1.5},'
+    twice += b'"host":{"hostname":"first"},"host":{"hostname":"last"},"load":{"load_1m":1,"load_1m":2}}'
+
+    def behave(connection: socket.socket, path: str) -> bool:
+        connection.sendall(http_answer(twice) if path.startswith("/getmetrics") else HEALTHY)
+        return True
+
+    liar = make_rogue(behave)
+    supervisor = make_supervisor(liar.name)
+    supervisor.start().wait_ready()
+    report = wait_for(lambda: supervisor.agent(liar.name)["report"])
+    assert (report["sequence"], report["host"]["hostname"], report["load"]) == (7, "last", {"load_1m": 2})
+    wait_for(lambda: len(liar.paths) > 10)
+    assert supervisor.stop() == 0
+    assert json.loads(supervisor.file.read_bytes(), object_pairs_hook=lambda pairs: [key for key, _ in pairs])
+    text = supervisor.file.read_text(encoding="ascii")
+    assert (text.count('"hostname":"last"'), text.count('"first"')) == (1, 0)
+    with Reader(supervisor.directory / "history.db") as reader:
+        assert [one["load"] for _, one in reader.reports(liar.name, 0.0, 1e12)][:1] == [{"load_1m": 2}]
+    assert not supervisor.said("Traceback")
 
 
 def test_of_an_answer_with_a_second_one_behind_it_only_the_first_counts_and_the_connection_ends(

@@ -9,12 +9,13 @@ import ssl
 import subprocess
 import sys
 import time
+import warnings
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import MakeAgent, MakeSupervisor
+from tests.integration.conftest import MakeAgent, MakeRogue, MakeSupervisor
 from tests.integration.daemons import ROOT, TOKEN, AgentDaemon, wait_for
 
 CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
@@ -101,13 +102,61 @@ def test_an_agent_without_an_authority_serves_whoever_has_the_token(fleet: Autho
     assert get(agent, client(fleet.ca)) == 200
 
 
+# What an administrator may have set for old programs: OpenSSL by itself would then speak what we do not.
+OPENSSL_FOR_ALL_AGES = """openssl_conf = all
+[all]
+ssl_conf = ssl
+[ssl]
+system_default = old
+[old]
+MinProtocol = TLSv1
+CipherString = DEFAULT:@SECLEVEL=0
+"""
+
+
+@pytest.fixture
+def openssl_speaks_tls_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the daemons that are started from now on."""
+    (tmp_path / "openssl.cnf").write_text(OPENSSL_FOR_ALL_AGES, encoding="ascii")
+    monkeypatch.setenv("OPENSSL_CONF", str(tmp_path / "openssl.cnf"))
+
+
+def of_old(context: ssl.SSLContext) -> ssl.SSLContext:
+    """One that speaks nothing newer than TLS 1.1."""
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    return context
+
+
+@pytest.mark.usefixtures("openssl_speaks_tls_1")
 def test_tls_before_version_1_2_is_not_spoken(fleet: Authority, make_agent: MakeAgent) -> None:
     agent = started(make_agent(**fleet.settings("agent", ca=False)))
-    old = client(fleet.ca)
-    old.set_ciphers("DEFAULT:@SECLEVEL=0")
-    old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
-    with pytest.raises(ssl.SSLError):
-        get(agent, old)
+    with pytest.raises(ssl.SSLError, match="(?i)protocol.version"):
+        get(agent, of_old(client(fleet.ca)))
+    assert get(agent, client(fleet.ca)) == 200
+
+
+@pytest.mark.usefixtures("openssl_speaks_tls_1")
+def test_the_supervisor_does_not_speak_it_with_an_agent_either(
+    fleet: Authority, make_rogue: MakeRogue, make_supervisor: MakeSupervisor
+) -> None:
+    own = fleet.settings("agent")
+    context = of_old(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    context.load_cert_chain(own["TLS_CERT"], own["TLS_KEY"])
+    versions: list[str | None] = []
+
+    def shakes_hands(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            versions.append(context.wrap_socket(connection, server_side=True).version())
+
+    old = make_rogue()
+    old.greet = shakes_hands
+    supervisor = make_supervisor(f"https://{old.name}", **fleet.settings("supervisor"))
+    supervisor.start()
+    assert supervisor.wait_state(old.name, "down")["failure"]["kind"] == "tls"
+    assert versions == []
 
 
 def test_clients_that_never_shake_hands_hold_up_nobody_and_are_dropped(fleet: Authority, make_agent: MakeAgent) -> None:

@@ -44,6 +44,14 @@ def test_commands_are_run_without_a_shell_and_their_program_is_no_variable(modul
             assert isinstance(call.args[0], ast.List | ast.Name), f"a text would be taken apart: {ast.unparse(call)}"
 
 
+def test_a_token_is_compared_in_constant_time_and_with_all_there_are() -> None:
+    """How long it takes cannot be measured here; that nothing else compares it, and with each token, is seen."""
+    named = (one for one in ast.walk(code("monitoring_agent.access")) if isinstance(one, ast.FunctionDef))
+    (function,) = (one for one in named if one.name == "has_token")
+    (comparison,) = (ast.unparse(one) for one in ast.walk(function) if isinstance(one, ast.Compare))
+    assert re.fullmatch(r"sum\(\(?hmac\.compare_digest\(shown, .*\) for token in self\.tokens\)\)? > 0", comparison)
+
+
 @pytest.mark.parametrize("module", [one for one in modules() if one.startswith("monitoring_supervisor.store")])
 def test_every_statement_of_sql_is_without_what_somebody_sent(module: str) -> None:
     for call in calls(module):
