@@ -25,7 +25,8 @@ MAX_GAPS, MAX_QUESTIONS = 10, 20
 class Gap:
     """The reports of one life of an agent after sequence `after` and before `before`, wanted `step` apart.
 
-    `skew` is by how much our clock is ahead of the agent's, in seconds.
+    `skew` is by how much our clock is ahead of the agent's, in seconds. `until` is when the report behind the gap was
+    made, by the agent's clock.
     """
 
     life: float
@@ -33,6 +34,7 @@ class Gap:
     before: int
     step: int
     skew: float
+    until: float
 
     def query(self) -> str:
         """What to ask for, to stand behind the path of the metrics."""

@@ -123,7 +123,8 @@ class History:
         if life is None or sequence is None or course.last is None or course.last[0] != life:
             return
         if is_gap(course.last[1], sequence, self.step):
-            self.gaps.add(name, Gap(life, course.last[1], sequence, self.step, skew), self._clock())
+            gap = Gap(life, course.last[1], sequence, self.step, skew, course.latest.collected_at)
+            self.gaps.add(name, gap, self._clock())
 
     def questions(self) -> list[tuple[str, str]]:
         """Whom to ask for what now, to fill gaps: names of agents, and what is to stand behind their metrics' path."""

@@ -43,7 +43,7 @@ def recover(name: str, gap: Gap, body: bytes) -> Recovered:
     if latest.life != gap.life or first is None or not gap.after < first < gap.before:
         return Recovered(gap.before, None, [])
     phase = minutes.phase(name)
-    began = latest.collected_at + gap.skew
+    began = _at(latest.collected_at, gap)
     found: list[Points] = []
     minute = minutes.beginning(began, phase)
     kept: list[Document] = []
@@ -54,7 +54,7 @@ def recover(name: str, gap: Gap, body: bytes) -> Recovered:
             raise Unusable("a change is no change")
         if change["sequence"] >= gap.before:
             break
-        at = minutes.beginning(_moment(change, latest) + gap.skew, phase)
+        at = minutes.beginning(_at(_moment(change, latest), gap), phase)
         if at != minute:
             points = latest.close_minute()
             found.append(blocks.single(minute, points))
@@ -66,12 +66,17 @@ def recover(name: str, gap: Gap, body: bytes) -> Recovered:
         kept.append(change)
     found.append(blocks.single(minute, latest.close_minute()))
     line = wire.encode({**answer, key: kept})
-    ended = latest.collected_at + gap.skew
+    ended = _at(latest.collected_at, gap)
     assert latest.sequence is not None
     block = Block(
         name, True, began, ended, 1 + len(kept), gap.skew, latest.life, latest.sequence, [line], live=False
     )
     return Recovered(latest.sequence, block, found)
+
+
+def _at(moment: float, gap: Gap) -> float:
+    """When that was by our clock. What is of the time to come would never become too old, nor be put together."""
+    return min(moment, gap.until) + gap.skew
 
 
 def _moment(change: Document, latest: Latest) -> Any:

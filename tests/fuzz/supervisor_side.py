@@ -86,13 +86,15 @@ def _show(document: dict[str, Any]) -> None:
 def past(data: bytes) -> None:
     """What an agent tells of its past: blocks and minutes that can be kept, or nothing of use."""
     try:
-        found = recover(TARGET.name, Gap(LIFE, 100, 200, 1, 0.5), data)
+        found = recover(TARGET.name, Gap(LIFE, 100, 200, 1, 0.5, LIFE + 100), data)
     except Unusable:
         return
     assert found.reached > 100
     if found.block is not None:
         assert blocks.unpack(blocks.pack(found.block.lines)) == found.block.lines
+        assert max(found.block.began, found.block.ended) <= LIFE + 100.5
     for points in found.minutes:
+        assert max(points.at) <= LIFE + 100.5
         assert blocks.unpack_points(blocks.pack_points(points)) == points
 
 

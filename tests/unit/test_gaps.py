@@ -17,7 +17,7 @@ from monitoring_supervisor.store.reading import Reader
 from monitoring_supervisor.store.recovery import recover
 
 A = "10.0.0.1:5000"
-GAP = Gap(life=5.5, after=100, before=200, step=1, skew=1000.0)
+GAP = Gap(life=5.5, after=100, before=200, step=1, skew=1000.0, until=200.0)
 
 
 def report(sequence: int, life: float = 5.5) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def test_a_gap_is_asked_for_until_it_is_filled() -> None:
 def test_an_agent_is_asked_one_thing_at_a_time_and_not_for_ever() -> None:
     waiting = Gaps()
     waiting.add(A, GAP, 0.0)
-    waiting.add(A, Gap(5.5, 300, 400, 10, 0.0), 0.0)
+    waiting.add(A, Gap(5.5, 300, 400, 10, 0.0, 1e12), 0.0)
     asked = []
     for now in range(4, 60):
         due = waiting.due(float(now))
@@ -185,7 +185,7 @@ def test_another_life_of_the_agent_and_the_next_report_are_no_gap(tmp_path: Path
 def test_an_agent_whose_sequence_jumps_with_every_report_is_asked_for_ten_gaps_at_most() -> None:
     waiting = Gaps()
     for number in range(1000):
-        waiting.add(A, Gap(5.5, number * 1000, number * 1000 + 999, 1, 0.0), 0.0)
+        waiting.add(A, Gap(5.5, number * 1000, number * 1000 + 999, 1, 0.0, 1e12), 0.0)
     assert len(waiting) == gaps.MAX_GAPS
     waiting.add("10.0.0.2:5000", GAP, 0.0)
     assert len(waiting) == gaps.MAX_GAPS + 1
@@ -193,7 +193,7 @@ def test_an_agent_whose_sequence_jumps_with_every_report_is_asked_for_ten_gaps_a
 
 def test_an_agent_whose_past_has_no_end_is_not_asked_for_ever() -> None:
     waiting = Gaps()
-    waiting.add(A, Gap(5.5, 0, 10**12, 1, 0.0), 0.0)
+    waiting.add(A, Gap(5.5, 0, 10**12, 1, 0.0, 1e12), 0.0)
     asked = 0
     for now in range(4, 1000):
         for name, gap in waiting.due(float(now)):
@@ -210,13 +210,27 @@ def test_a_past_at_impossible_times_is_unusable_or_at_the_time_before(moment: st
         recover(A, GAP, body)
 
 
+@pytest.mark.parametrize("moments", [("101.0", "102.0"), ("102.0",)])
+def test_a_past_that_claims_to_be_of_the_time_to_come_is_of_the_gap_s_end_at_the_latest(
+    moments: tuple[str, ...],
+) -> None:
+    """What is stored with such a time would be kept for ever, and everything behind it too."""
+    body = past(101, 103)
+    for moment in moments:
+        body = body.replace(b'"collected_at":' + moment.encode(), b'"collected_at":99999999999')
+    found = recover(A, GAP, body)
+    assert found.block is not None
+    assert max(found.block.began, found.block.ended) <= 1200.0
+    assert all(at <= 1200.0 for points in found.minutes for at in points.at)
+
+
 def test_a_past_of_a_large_report_and_a_minute_for_each_change_is_cut_short() -> None:
     first = {**report(101), "more": {str(number): number for number in range(15_000)}}
     changes = [{"sequence": 101 + number, "collected_at": 101 + 60.0 * number} for number in range(1, 5000)]
     body = wire.encode({"schema": 1, "report": first, "changes": changes})
     with pytest.raises(Unusable, match="more numbers"):
-        recover(A, Gap(5.5, 100, 10_000, 1, 0.0), body)
+        recover(A, Gap(5.5, 100, 10_000, 1, 0.0, 1e12), body)
     body = wire.encode({"schema": 1, "report": report(101), "changes": changes})
-    found = recover(A, Gap(5.5, 100, 10_000, 1, 0.0), body)
+    found = recover(A, Gap(5.5, 100, 10_000, 1, 0.0, 1e12), body)
     assert found.reached == 161
     assert len(found.minutes) <= 61
