@@ -17,6 +17,7 @@ import pytest
 
 from tests.integration.conftest import MakeAgent, MakeRogue, MakeSupervisor
 from tests.integration.daemons import ROOT, TOKEN, AgentDaemon, wait_for
+from tests.integration.test_trust import ctl, private_bytes
 
 CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
 
@@ -305,6 +306,29 @@ def test_a_reload_takes_new_certificates_and_a_new_authority_on_both_sides_witho
     assert supervisor.agent(agent.name)["since"] == since
     assert agent.worker_pid() == worker
     assert not supervisor.said("TLS")
+
+
+def test_the_keys_stand_in_no_log_no_command_line_and_no_file_of_the_daemons(
+    fleet: Authority, make_agent: MakeAgent, make_supervisor: MakeSupervisor
+) -> None:
+    settings = [fleet.settings(name) | {"LOG_LEVEL": "debug"} for name in ("agent", "supervisor")]
+    agent = started(make_agent(**settings[0]))
+    supervisor = make_supervisor(f"https://{agent.name}", **settings[1])
+    supervisor.start()
+    supervisor.wait_state(agent.name, "up")
+    said = ctl(supervisor, "probe", agent.name) + ctl(supervisor, "show", agent.name, "--json")
+    seen = said.encode() + private_bytes(agent) + private_bytes(supervisor)
+    for daemon in (agent, supervisor):
+        daemon.configure(TLS_KEY=settings[0]["TLS_KEY"], TLS_CERT=settings[1]["TLS_CERT"])  # do not belong together
+        daemon.signal(signal.SIGHUP)
+        wait_for(partial(daemon.said, "not reloaded: "))
+        daemon.stop()
+        seen += "\n".join(daemon.lines).encode()
+        seen += b"".join(path.read_bytes() for path in daemon.directory.iterdir() if path.is_file())
+    for one in settings:
+        key = Path(one["TLS_KEY"]).read_bytes().splitlines()[1:-1]
+        assert len(key) == 3
+        assert not [line for line in key if line in seen]
 
 
 def test_a_reload_without_new_certificates_makes_no_connection_anew(
