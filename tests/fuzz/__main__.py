@@ -56,7 +56,7 @@ def _fuzz(target: FuzzTarget, seconds: int) -> bool:
     lines = ended.stderr.splitlines() + ended.stdout.splitlines()
     done = next((line.strip() for line in reversed(lines) if line.startswith("Done ")), "ended early")
     coverage = next((line.strip() for line in reversed(lines) if " cov: " in line), "")
-    print(f"{target.name:>10}  {'FOUND' if ended.returncode else 'nothing'}  {done}  {coverage}", flush=True)
+    print(f"{target.name:>12}  {'FOUND' if ended.returncode else 'nothing'}  {done}  {coverage}", flush=True)
     if ended.returncode:
         print("\n".join(line for line in lines if not line.startswith(("#", "INFO:", "WARNING:"))), flush=True)
     if not any(cases.iterdir()):

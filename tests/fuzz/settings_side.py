@@ -4,11 +4,12 @@ import atexit
 import contextlib
 import functools
 import ipaddress
+import ssl
 import tempfile
 from pathlib import Path
 
 from monitoring_agent.access import Access
-from monitoring_agent.shared import address, keys
+from monitoring_agent.shared import address, certificate, keys
 from monitoring_agent.shared.env import BadSettings
 from monitoring_supervisor import targets
 
@@ -78,6 +79,13 @@ def addresses(data: bytes) -> None:
     access = Access((ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")), ("0123456789abcdef",))
     access.allows(text)
     assert not access.has_token(text) or text == "Bearer 0123456789abcdef"
+
+
+def certificates(data: bytes) -> None:
+    """A certificate of this machine, or what stands in its file: it ends some day, or that is unknown."""
+    for pem in (ssl.DER_cert_to_PEM_cert(data), data.decode("ascii", "replace")):
+        ends_at = certificate.ends_at(pem)
+        assert ends_at is None or certificate.stage(ends_at, 0.0) in range(4)
 
 
 def _is_large(text: str) -> bool:

@@ -1,6 +1,7 @@
 """What is fuzzed, by name: a function that takes any bytes, and what such bytes may look like."""
 
 import json
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,9 @@ HTTP_WORDS = (
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01", b"HTTP/1.1 100 Continue\r\n\r\n",
     b"Authorization: Bearer 0123456789abcdef",
 )  # fmt: skip
+# The head of a certificate, as far as its end (RFC 5280, 4.1).
+VALIDITY = b"\x30\x1e\x17\x0d261125015353Z\x17\x0d261225015353Z"
+CERTIFICATE = b"\x30\x2e\x30\x2c\xa0\x03\x02\x01\x02\x02\x01\x01\x30\x00\x30\x00" + VALIDITY
 SETTINGS = (ROOT / "etc/monitoring.env").read_bytes()
 
 TARGETS = (
@@ -91,6 +95,11 @@ TARGETS = (
     FuzzTarget(
         settings_side.whitelist,
         (b"10.0.0.5 role=db\n[2001:db8::7]:1 # x\n", b"https://web-1.example.org:5001\n10.0.0.0/28"),
+    ),
+    FuzzTarget(
+        settings_side.certificates,
+        (CERTIFICATE, ssl.DER_cert_to_PEM_cert(CERTIFICATE).encode("ascii")),
+        (b"\x18\x0f20500101000000Z", b"\x30\x82\xff\xff", b"\x30\x80", b"-----BEGIN CERTIFICATE-----\n"),
     ),
     FuzzTarget(settings_side.addresses, (b"10.0.0.1:5000", b"[fe80::1%eth0]:5000", b"http://a.b/", b"10.0.0.0/24")),
     FuzzTarget(
