@@ -116,8 +116,9 @@ CipherString = DEFAULT:@SECLEVEL=0
 
 
 @pytest.fixture
-def openssl_speaks_tls_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For the daemons that are started from now on."""
+def openssl_speaks_tls_1(fleet: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the daemons that are started from now on; an authority is only made as it should be without this."""
+    assert fleet.ca.exists()
     (tmp_path / "openssl.cnf").write_text(OPENSSL_FOR_ALL_AGES, encoding="ascii")
     monkeypatch.setenv("OPENSSL_CONF", str(tmp_path / "openssl.cnf"))
 
