@@ -8,6 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import monitoring_agent.lean_gunicorn  # noqa: F401  before gunicorn itself
+
+# isort: split
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
