@@ -91,6 +91,7 @@ class Sampler:
         self._runner: _Runner | None = None  # the newest; those before have nothing left to do
         self._sequence = 0
         self._document: Document = {}  # the newest report
+        self._parts: dict[str, bytes] = {}  # what the collectors filled of it
         self.life = round(self.wall_clock(), 3)  # tells this life of the agent from those before
         self._agent: Sample = {"version": wire.VERSION, "started_at": self.life}
         if self.previous is not None:
@@ -195,9 +196,15 @@ class Sampler:
             largest = max(parts, key=lambda name: len(parts[name]))
             del samples[largest], parts[largest]
             health[largest] |= {"ok": False, "error": "its sample is too large for a report"}
-        body = b",".join((wire.encode(head)[:-1], *parts.values(), _member("collectors", health) + b"}"))
+        start, end = wire.encode(head)[:-1], _member("collectors", health) + b"}"
+        body = b",".join((start, *parts.values(), end))
         before, self._document = self._document, {**head, **samples, "collectors": health}
-        return Report(self._sequence, now, body, (before, self._document) if before else None)
+        parts_before, self._parts = self._parts, parts
+        if not before:
+            return Report(self._sequence, now, body)
+        new = [part for name, part in parts.items() if part is not parts_before.get(name)]
+        gone = [b'"%b":null' % name.encode("ascii") for name in parts_before.keys() - parts.keys()]
+        return Report(self._sequence, now, body, (before, self._document), b",".join((start, *new, *gone, end)))
 
 
 def _reason(error: Exception, host: Host) -> str:

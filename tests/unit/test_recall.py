@@ -61,3 +61,23 @@ def test_the_bytes_are_limited_and_the_newest_stays_whatever_its_size() -> None:
 def test_an_empty_memory_remembers_nothing() -> None:
     recall = Recall()
     assert (recall.newest(), recall.oldest(), list(recall.documents(0))) == (None, None, [])
+
+
+def test_members_that_changed_are_remembered_whole() -> None:
+    documents: list[dict[str, Any]] = [
+        {"sequence": 1, "cpu": {"a": 1, "b": 2}, "slow": {"c": 3}},
+        {"sequence": 2, "cpu": {"a": 2}, "slow": {"c": 3}},
+        {"sequence": 3, "cpu": {"a": 3}},
+        {"sequence": 4, "cpu": {"a": 3}, "slow": {"d": 4}},
+    ]
+    members = [
+        b"",
+        b'{"sequence":2,"cpu":{"a":2}}',
+        b'{"sequence":3,"cpu":{"a":3},"slow":null}',
+        b'{"sequence":4,"slow":{"d":4}}',
+    ]
+    recall = Recall()
+    for before, after, text in zip([None, *documents], documents, members, strict=False):
+        body = json.dumps(after).encode()
+        recall.add(Report(after["sequence"], 0.0, body, (before, after) if before else None, text))
+    assert [json.loads(json.dumps(one)) for _, one in recall.documents(0)] == documents

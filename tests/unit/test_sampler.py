@@ -1,5 +1,6 @@
 """The sampler, on a clock of the test's own."""
 
+import copy
 import math
 import re
 import shutil
@@ -342,3 +343,34 @@ def test_collectors_that_may_block_share_a_thread_and_do_not_wait_long_behind_on
     assert "first" not in newest(behind)
     release.set()
     wait_until_there(behind, "first")
+
+
+def test_what_is_remembered_is_what_was_said_also_of_what_failed_shrank_or_grew_large() -> None:
+    clock = Clock()
+    samples: list[Sample | None] = [
+        {"a": {"x": 1, "y": 2}},
+        {"a": {"x": 1}, "list": [1]},
+        None,
+        None,
+        {"a": {}},
+        {"a": {str(number): number for number in range(3000)}},  # more than the compressor would find again
+        {"a": {str(number): number + number % 7 for number in range(2000)}},
+        {"b": 1},
+        {},
+    ]
+    turns = iter(samples)
+
+    def collect(_host: Host) -> Sample:
+        sample = next(turns)
+        if sample is None:
+            raise ValueError("nothing to see")
+        return sample
+
+    sampler = make(clock, Collector("changing", 1, collect), Collector("slow", 3, Counter().collect))
+    said = []
+    for _ in samples:
+        sampler.tick()
+        said.append(newest(sampler))
+        clock.seconds += 1
+    assert [copy.deepcopy(document) for _, document in sampler.recall.documents(0)] == said
+    assert ["changing" in report for report in said] == [sample is not None for sample in samples]
