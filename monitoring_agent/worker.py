@@ -198,6 +198,8 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if conn in self._waiting:
             self._forget(conn)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        if isinstance(sock, ClientSocket) and self._answer_again(conn, sock, head):
+            return
         refusal = refusal_of(head)
         if refusal is not None:
             self.nr_conns -= 1
@@ -213,21 +215,32 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         sampler = self._service.sampler
         return sampler is not None and is_ready(head, sampler.recall) and not expects_more(head)
 
+    def _answer_again(self, conn: TConn, sock: ClientSocket, head: bytes) -> bool:
+        """Answer, if the application has answered this question before; nothing else of it needs a look then."""
+        sampler = self._service.sampler
+        known = self._repeated.answer(head, sampler.recall) if sampler and self.alive else None
+        if known is None:
+            return False
+        self._hold(conn, sock)
+        sock.recv(len(head))
+        sock.sendall(known)
+        self._release(conn, sock, self._result(conn))
+        return True
+
     def _answer(self, conn: TConn, sock: ClientSocket, head: bytes) -> None:
         """Answer in this thread, which does not wait: what the client does not take at once is a thread's to send."""
         assert self._service.sampler
-        recall = self._service.sampler.recall
+        self._hold(conn, sock)
+        result = super().handle(conn)
+        self._repeated.learn(head, sock.held(), self._service.sampler.recall)
+        self._release(conn, sock, result)
+
+    def _hold(self, conn: TConn, sock: ClientSocket) -> None:
         conn.data_ready = True  # gunicorn 27 would wait for more to come
         sock.hold()
         conn.init()
-        known = self._repeated.answer(head, recall) if self.alive else None
-        if known is not None:
-            sock.recv(len(head))
-            sock.sendall(known)
-            result = self._result(conn)
-        else:
-            result = super().handle(conn)
-            self._repeated.learn(head, sock.held(), recall)
+
+    def _release(self, conn: TConn, sock: ClientSocket, result: Any) -> None:
         if sock.send_held():
             self._finish(conn, result)
         else:

@@ -56,6 +56,8 @@ def test_who_follows_the_changes_asks_the_same_with_another_number() -> None:
     assert answer is not None
     assert answer.endswith(b"\r\n\r\n" + since.changes(recall, 5, 1))
     assert repeated.answer(question("/getmetrics?changes=5&life=8"), recall) is None
+    for not_ready in ("4", "7", "1", "", "x"):
+        assert repeated.answer(question(f"/getmetrics?changes={not_ready}&life=7"), recall) is None
 
 
 def test_who_follows_what_moves_is_told_of_new_numbers_once() -> None:
