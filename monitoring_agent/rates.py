@@ -5,6 +5,8 @@ from typing import Any
 
 Sample = dict[str, Any]
 
+_NUMBER = (int, float)  # some hundred times a second, where int | float would be put together anew each time
+
 
 def with_rates(previous: Sample, current: Sample, seconds: float) -> Sample:
     """The current sample, each counter in it followed by its rate since the previous one.
@@ -21,9 +23,11 @@ def with_rates(previous: Sample, current: Sample, seconds: float) -> Sample:
             continue
         result[key] = value
         name = _rate_name(key)
-        if not name or not isinstance(before, int | float) or value < before or seconds <= 0:
+        if not name or not isinstance(before, _NUMBER) or value < before or seconds <= 0:
             continue
-        if name.endswith("_percent"):
+        if value == before:
+            result[name] = 0.0  # most counters of most devices, most of the time
+        elif name.endswith("_percent"):
             result[name] = round((value - before) / seconds * 100, 2)
         else:
             result[name] = _rounded((value - before) / seconds)
@@ -31,29 +35,29 @@ def with_rates(previous: Sample, current: Sample, seconds: float) -> Sample:
 
 
 @functools.lru_cache(maxsize=1024)
-def _rate_name(key: str) -> str | None:
-    """The name of the rate of this counter; None if it is no counter."""
+def _rate_name(key: str) -> str:
+    """The name of the rate of this counter; empty if it is no counter."""
     if key.endswith("_seconds_total"):
         return f"{key[:-14]}_percent"
-    return f"{key[:-6]}_per_second" if key.endswith("_total") else None
+    return f"{key[:-6]}_per_second" if key.endswith("_total") else ""
 
 
 def with_shares(previous: Sample, current: Sample) -> Sample:
-    """The current sample of counters of time that add up to all the time, each followed by its share in per cent.
+    """The current sample, counters of time that add up to all the time, each followed by its share in per cent.
 
     Dividing by the sum keeps the shares of a processor within 100 although its counters move in steps of 10 ms.
     """
-    risen = {
-        key: value - previous[key]
-        for key, value in current.items()
-        if key.endswith("_seconds_total") and value >= previous.get(key, float("inf"))
-    }
+    risen: dict[str, float] = {}
+    for key, value in current.items():
+        before = previous.get(key)
+        if before is not None and value >= before:
+            risen[key] = value - before
     whole = sum(risen.values())
     result: Sample = {}
     for key, value in current.items():
         result[key] = value
         if whole > 0 and key in risen:
-            result[f"{key[:-14]}_percent"] = round(risen[key] / whole * 100, 2)
+            result[_rate_name(key)] = round(risen[key] / whole * 100, 2)
     return result
 
 

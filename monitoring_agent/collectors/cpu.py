@@ -18,7 +18,7 @@ MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 GUESTS = ("guest", "guest_nice")
 _KEYS = tuple(f"{mode}_seconds_total" for mode in (*MODES, *GUESTS))
 
-_TIMES = frozenset(_KEYS)
+_SHARING, _GUESTS = _KEYS[: len(MODES)], _KEYS[len(MODES) :]
 
 _COUNTS = {
     "ctxt": "context_switches_total",
@@ -128,11 +128,10 @@ def _times(columns: str) -> Sample:
 
 def derive(previous: Sample, current: Sample, seconds: float) -> Sample:
     """The shares of time by mode and `busy_percent`, of the machine and of each processor, and the other rates."""
-    times = {key: value for key, value in current.items() if key in _TIMES}
-    others = {key: value for key, value in current.items() if key not in times and key != "cores"}
+    others = {key: value for key, value in current.items() if key not in _KEYS and key != "cores"}
     cores_before = previous.get("cores", {})
     return {
-        **_shares(previous, times),
+        **_shares(previous, current),
         **_of_container(with_rates(previous, others, seconds), len(current["cores"])),
         "cores": {name: _shares(cores_before.get(name, {}), core) for name, core in current["cores"].items()},
     }
@@ -147,9 +146,9 @@ def _of_container(rates: Sample, cores: int) -> Sample:
 
 
 def _shares(previous: Sample, current: Sample) -> Sample:
-    guests = {key: current[key] for key in ("guest_seconds_total", "guest_nice_seconds_total") if key in current}
-    result = with_shares(previous, {key: value for key, value in current.items() if key not in guests})
+    """The times in the current sample, and the shares of those that are not already part of others."""
+    result = with_shares(previous, {key: current[key] for key in _SHARING if key in current})
     if "idle_percent" in result:
         idle = result["idle_percent"] + result.get("iowait_percent", 0.0)
         result["busy_percent"] = round(max(0.0, 100.0 - idle), 2)
-    return result | guests
+    return result | {key: current[key] for key in _GUESTS if key in current}
