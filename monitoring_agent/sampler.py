@@ -169,11 +169,15 @@ class Sampler:
                 log.warning("collector %s failed: %s", slot.collector.name, text)
             slot.due = min(slot.due, started + RETRY_SECONDS)
             old = before or _Outcome({}, {}, started, 0.0)
-            slot.outcome = _Outcome(old.sample, old.raw, old.sampled, self.clock() - started, text)
+            slot.outcome = _Outcome(old.sample, old.raw, old.sampled, self._since(started), text)
             return
         if before is not None and before.error is not None:
             log.info("collector %s works again", slot.collector.name)
-        slot.outcome = _Outcome(sample, raw, started, self.clock() - started, encoded=encoded)
+        slot.outcome = _Outcome(sample, raw, started, self._since(started), encoded=encoded)
+
+    def _since(self, started: float) -> float:
+        """How long it took, as exactly as it is told."""
+        return round(self.clock() - started, 4)
 
     def _report(self, now: float) -> Report:
         """The report, put together of its parts; what did not run since the last one was encoded then."""
@@ -231,7 +235,7 @@ def _health(outcome: _Outcome, now: float) -> Sample:
     health: Sample = {
         "ok": outcome.error is None,
         "age_seconds": _age(now - outcome.sampled),
-        "duration_seconds": round(outcome.duration_seconds, 4),
+        "duration_seconds": outcome.duration_seconds,
     }
     if outcome.error is not None:
         health["error"] = outcome.error
