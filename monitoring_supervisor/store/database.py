@@ -6,9 +6,11 @@ would be more to write than the history itself.
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from monitoring_supervisor.store import blocks
 from monitoring_supervisor.store.blocks import Points
@@ -19,6 +21,11 @@ PAGE_BYTES = 32768
 CACHE_KIB = 8192
 # How much of the log stays on disk after it was carried over into the database.
 LOG_BYTES = 64 * 1024 * 1024
+# So many rows are written with one statement. Each lets other threads go on several times, and has to wait for them:
+# with thousands of agents that was what kept history from keeping up.
+ROWS_AT_ONCE = 64
+
+Row = tuple[Any, ...]
 
 _SCHEMA = f"""
 PRAGMA page_size = {PAGE_BYTES};
@@ -106,6 +113,11 @@ class Known:
     bytes: int = 0
 
 
+def _in_groups(rows: list[Row]) -> Iterator[list[Row]]:
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        yield rows[start : start + ROWS_AT_ONCE]
+
+
 class Database:
     """One connection that writes. Every method raises sqlite3.Error; then nothing of it is written."""
 
@@ -119,6 +131,7 @@ class Database:
         self.known: dict[str, Known] = {}
         self._by_id: dict[int, Known] = {}
         self._run: int | None = None
+        self._touched: dict[int, Known] = {}  # agents whose lists are longer than what is stored of them
         self._last_block = self._last_minute = 0
         self._recall()
 
@@ -165,10 +178,9 @@ class Database:
         connection = self.connection
         connection.execute("BEGIN IMMEDIATE")
         try:
-            for block in some:
-                self._add_block(block)
-            for name, points in minutes:
-                self._add_minute(name, points)
+            self._insert("blocks", [self._block(block) for block in some])
+            self._insert("recent", [self._minute(name, points) for name, points in minutes])
+            self._update_agents()
             for event in events:
                 self._add_event(event)
             self._go_on_with_run(now)
@@ -176,6 +188,7 @@ class Database:
         except sqlite3.Error:
             # What was remembered of this transaction is not so after all.
             self._run = None
+            self._touched.clear()
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             self._recall()
@@ -195,41 +208,48 @@ class Database:
         if known:
             known.bytes = max(0, known.bytes - size)
 
-    def _add_block(self, block: Block) -> None:
+    def _block(self, block: Block) -> Row:
+        """The block as it is stored, as the newest one of its agent."""
         known = self._agent(block.agent)
         self._last_block = number = self._last_block + 1
         head = number if block.whole or known.head is None else known.head
         body = blocks.pack(block.lines, block.before)
-        self.connection.execute(
-            "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                number,
-                known.id,
-                known.block,
-                head,
-                block.began,
-                block.ended,
-                block.reports,
-                block.skew,
-                body,
-            ),
-        )
+        row = (number, known.id, known.block, head, block.began, block.ended, block.reports, block.skew, body)
         known.block = number
         known.bytes += len(body)
         if block.live:
             known.head, known.life, known.sequence = head, block.life, block.sequence
-        self.connection.execute(
-            "UPDATE agents SET block = ?, head = ?, life = ?, sequence = ?, bytes = ? WHERE id = ?",
-            (known.block, known.head, known.life, known.sequence, known.bytes, known.id),
-        )
+        self._touched[known.id] = known
+        return row
 
-    def _add_minute(self, name: str, points: Points) -> None:
+    def _minute(self, name: str, points: Points) -> Row:
         known = self._agent(name)
         self._last_minute = number = self._last_minute + 1
         row = (number, known.id, known.minute, points.at[0], blocks.pack_points(points))
-        self.connection.execute("INSERT INTO recent VALUES (?, ?, ?, ?, ?)", row)
         known.minute = number
-        self.connection.execute("UPDATE agents SET minute = ? WHERE id = ?", (known.minute, known.id))
+        self._touched[known.id] = known
+        return row
+
+    def _insert(self, table: str, rows: list[Row]) -> None:
+        for some in _in_groups(rows):
+            marks = ",".join([f"({','.join('?' * len(some[0]))})"] * len(some))
+            self.connection.execute(f"INSERT INTO {table} VALUES {marks}", list(chain.from_iterable(some)))
+
+    def _update_agents(self) -> None:
+        """Take down where the lists of those end that have something new."""
+        touched, self._touched = self._touched, {}
+        rows: list[Row] = [
+            (known.id, known.block, known.head, known.minute, known.life, known.sequence, known.bytes)
+            for known in touched.values()
+        ]
+        for some in _in_groups(rows):
+            self.connection.execute(
+                "WITH new (id, block, head, minute, life, sequence, bytes) AS"
+                f" (VALUES {','.join(['(?, ?, ?, ?, ?, ?, ?)'] * len(some))})"
+                " UPDATE agents SET block = new.block, head = new.head, minute = new.minute, life = new.life,"
+                " sequence = new.sequence, bytes = new.bytes FROM new WHERE agents.id = new.id",
+                list(chain.from_iterable(some)),
+            )
 
     def _add_event(self, event: Event) -> None:
         known = self._agent(event.agent)
