@@ -39,6 +39,8 @@ HISTORY_PARTS = 4
 WANT_SECONDS = 10.0
 # So long after an outage of all, and three health checks, an agent that is still down is down by itself.
 STAYS_AWAY_SECONDS = 5.0
+# Polls that are later than this, in the mean, are more urgent than what is missing of history.
+LATE_SECONDS = 0.05
 LAST_WRITE_SECONDS = 1.5
 CERTIFICATES_SECONDS = 60.0
 # Beyond these, polling or writing is stuck, and systemd is not told that all is well.
@@ -125,7 +127,7 @@ class Supervisor:
         if self._history:
             self._beats += 1
             self._history.beat(time.time(), self._beats % HISTORY_PARTS, HISTORY_PARTS)
-            for name, query in self._history.questions():
+            for name, query in self._history.questions(late=self._poller.lateness_seconds() > LATE_SECONDS):
                 if not self._poller.ask_past(name, query):
                     self._history.gaps.forget(name)
         if self._poller.overdue_seconds() < POLLING_STUCK_SECONDS and self._writing_seconds() < WRITER_STUCK_SECONDS:

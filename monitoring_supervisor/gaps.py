@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 QUESTIONS_PER_SECOND = 25.0
 # What was not asked for longer than this is not made up for at once.
 MAX_TURN_SECONDS = 0.3
+# While our own polls are late, turns are so far apart: to fill what an overload left must not make the next one.
+LATE_TURN_SECONDS = 2.0
 MAX_TRIES = 3
 # An agent that has just returned is left in peace for a moment; so is one that failed to answer.
 PEACE_SECONDS = 3.0
@@ -76,8 +78,10 @@ class Gaps:
         self._waiting.append((name, waiting))
         self._counts[name] += 1
 
-    def due(self, now: float) -> list[tuple[str, Gap]]:
-        """Whom to ask for what now; each is to be answered by `answered`."""
+    def due(self, now: float, *, late: bool = False) -> list[tuple[str, Gap]]:
+        """Whom to ask for what now; each is to be answered by `answered`. `late` is whether our polls are."""
+        if late and now - self._last_turn < LATE_TURN_SECONDS:
+            return []
         room = min(now - self._last_turn, MAX_TURN_SECONDS) * QUESTIONS_PER_SECOND
         if room < 1:
             return []

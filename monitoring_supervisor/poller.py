@@ -5,6 +5,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.address import join
@@ -18,7 +19,7 @@ from monitoring_supervisor.schedule import Schedule
 MIN_TURN_SECONDS = 0.010
 # A timer that comes later than this was held up: by us or by the machine, not by the agents.
 HELD_UP_SECONDS = 0.1
-RECENT_POLLS = 5000
+RECENT_POLLS, NEWEST_POLLS = 5000, 200
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,11 @@ class Poller:
         if self._watches and self._timer is None:
             return float("inf")
         return max(0.0, now - oldest, now - self._timer_due if self._timer else 0.0)
+
+    def lateness_seconds(self) -> float:
+        """By how much the newest polls were later than they should have been, in the mean."""
+        newest = list(islice(reversed(self.recent_lateness), NEWEST_POLLS))
+        return sum(newest) / len(newest) if newest else 0.0
 
     def certificates(self) -> dict[str, float]:
         """When the certificates that agents show end, in Unix seconds, by the agents' names."""

@@ -126,9 +126,12 @@ class History:
             gap = Gap(life, course.last[1], sequence, self.step, skew, course.latest.collected_at)
             self.gaps.add(name, gap, self._clock())
 
-    def questions(self) -> list[tuple[str, str]]:
-        """Whom to ask for what now, to fill gaps: names of agents, and what is to stand behind their metrics' path."""
-        return [(name, gap.query()) for name, gap in self.gaps.due(self._clock())]
+    def questions(self, *, late: bool = False) -> list[tuple[str, str]]:
+        """Whom to ask for what now, to fill gaps: names of agents, and what is to stand behind their metrics' path.
+
+        There are fewer while polls are `late`.
+        """
+        return [(name, gap.query()) for name, gap in self.gaps.due(self._clock(), late=late)]
 
     def fill(self, name: str, body: bytes | None) -> None:
         """Take down what an agent answered to such a question; None if it failed to."""

@@ -65,6 +65,16 @@ def test_a_gap_is_asked_for_until_it_is_filled() -> None:
     assert len(waiting) == 0
 
 
+def test_while_polls_are_late_little_is_asked() -> None:
+    waiting = gaps.Gaps()
+    for number in range(100):
+        waiting.add(f"a{number}", GAP, 0.0)
+    asked = [len(waiting.due(10 + beat / 4, late=True)) for beat in range(40)]
+    assert 4 <= len([count for count in asked if count]) <= 6
+    assert 20 <= sum(asked) <= 50
+    assert sum(len(waiting.due(30 + beat / 4)) for beat in range(8)) > 40
+
+
 def test_an_agent_is_asked_one_thing_at_a_time_and_not_for_ever() -> None:
     waiting = Gaps()
     waiting.add(A, GAP, 0.0)
