@@ -243,9 +243,9 @@ class Database:
             for known in touched.values()
         ]
         for some in _in_groups(rows):
+            marks = ",".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(some))
             self.connection.execute(
-                "WITH new (id, block, head, minute, life, sequence, bytes) AS"
-                f" (VALUES {','.join(['(?, ?, ?, ?, ?, ?, ?)'] * len(some))})"
+                f"WITH new (id, block, head, minute, life, sequence, bytes) AS (VALUES {marks})"
                 " UPDATE agents SET block = new.block, head = new.head, minute = new.minute, life = new.life,"
                 " sequence = new.sequence, bytes = new.bytes FROM new WHERE agents.id = new.id",
                 list(chain.from_iterable(some)),
