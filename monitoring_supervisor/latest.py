@@ -5,7 +5,6 @@ reports do not fit the processor's caches: to go through one once for eight answ
 for each.
 """
 
-import contextlib
 import random
 import re
 import threading
@@ -15,11 +14,10 @@ from typing import Any
 
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.journal import printable
-from monitoring_agent.shared.layout import Layout, Unlike, Values, numbers
+from monitoring_agent.shared.layout import Unlike
 from monitoring_agent.shared.patch import Document, apply
-from monitoring_supervisor import forms, minutes
-from monitoring_supervisor.forms import Form
-from monitoring_supervisor.minutes import Cells, Point, TooLarge
+from monitoring_supervisor.held import Held
+from monitoring_supervisor.minutes import Point, TooLarge
 
 # So much may be taken in before a report is wanted whole again: what an agent adds and adds must not grow for ever.
 MAX_TAKEN_BYTES = wire.MAX_BODY_BYTES
@@ -53,21 +51,15 @@ class Latest:
     """
 
     __slots__ = (
-        "_cells",
         "_fault",
-        "_form",
-        "_identity",
+        "_held",
         "_left",
         "_left_bytes",
         "_lock",
-        "_reports",
         "_rest_until",
         "_room",
-        "_shown",
-        "_taken_at",
         "_taken_bytes",
         "_taken_sequence",
-        "_values",
         "collected_at",
         "faults",
         "life",
@@ -83,34 +75,28 @@ class Latest:
         self.taken = self.faults = 0
         self.whole = False
         self._lock = threading.Lock()
-        self._form: Form | None = None  # None before the first report
-        self._identity: int | None = None  # of the agent's layout; None if the numbers are our own
-        self._values: Values = []
+        self._held = Held()
         self._taken_sequence: int | None = None  # as far as answers were taken apart
-        self._shown: int | None = None  # the sequence that the report has, also where it cannot be gone on from
-        self._taken_at = 0.0
         self._taken_bytes = 0
         self._left: list[bytes] = []
         self._left_bytes = 0
         # Chance has thousands that were first asked together go through their answers at different times.
         self._room = random.randint(1, MAX_LEFT)
         self._fault: str | None = None  # what was wrong with an answer that was left for later
-        self._cells = Cells(0)
         self._rest_until = 0.0  # on the monotonic clock
-        self._reports = 0  # taken apart, this minute
         if document is not None:
             try:
                 self.take_document(document, 0)
             except Unusable:
-                self._form = None
-            self._reports = 0
+                self._held = Held()
+            self._held.forget_minute()
 
     @property
     def document(self) -> Document | None:
         """The report."""
         with self._lock:
             self._catch_up()
-            return self._document()
+            return self._held.document()
 
     def encoded(self) -> bytes | None:
         """The report as JSON."""
@@ -121,26 +107,15 @@ class Latest:
         """The report and its layout, as the agent would say them to whoever knows neither. Nothing without a report."""
         with self._lock:
             self._catch_up()
-            document = self._document()
-            if document is None or self._form is None:
-                return b""
-            layout = self._form.layout
-            numbered = {"layout": [self._identity, layout.count], "numbers": layout.tree}
-            answer = {"schema": wire.SCHEMA, "report": document}
-            return wire.encode(answer if self._identity is None else answer | numbered)
-
-    def _document(self) -> Document | None:
-        if self._form is None:
-            return None
-        apart = {"sequence": self._shown, "collected_at": self._taken_at}
-        return apart | self._form.layout.document(self._values)
+            return wire.encode(self._held.opening()) if self._held else b""
 
     def query(self, step: int) -> str:
         """What to ask for, to stand behind the path of the metrics."""
-        if self.sequence is None or self._form is None or self._identity is None or self._taken_bytes > MAX_TAKEN_BYTES:
+        known = self._held.known
+        if self.sequence is None or known is None or self._taken_bytes > MAX_TAKEN_BYTES:
             return "?layout=0-0"
         apart = f"&step={step}" if step > 1 else ""
-        return f"?changes={self.sequence}&life={self.life}&layout={self._identity}-{self._form.layout.count}{apart}"
+        return f"?changes={self.sequence}&life={self.life}&layout={known}{apart}"
 
     @property
     def is_caught_up(self) -> bool:
@@ -178,11 +153,7 @@ class Latest:
         """What the reports since the last call come to, by the path of each number; empty if there were none."""
         with self._lock:
             self._catch_up()
-            if self._form is None or not self._reports:
-                return {}
-            reports, cells, layout = self._reports, self._cells, self._form.layout
-            self._reports, self._cells = 0, Cells(layout.count)
-            return minutes.points(layout, self._values, cells, reports)
+            return self._held.close_minute()
 
     def _leave(self, body: bytes) -> bool:
         """Leave what moved for later, if it looks like that and follows what is held. Returns whether it does."""
@@ -199,9 +170,7 @@ class Latest:
         return True
 
     def _is_large(self, body: bytes) -> bool:
-        if len(body) >= LARGE_BYTES:
-            return True
-        return self._form is not None and self._form.layout.count >= LARGE_PLACES and b'"numbers":' in body
+        return len(body) >= LARGE_BYTES or (len(self._held) >= LARGE_PLACES and b'"numbers":' in body)
 
     def _take_large(self, body: bytes) -> None:
         now, began = time.monotonic(), time.thread_time()
@@ -226,7 +195,7 @@ class Latest:
         except Unusable:
             self.sequence = None
             raise
-        self.sequence, self.collected_at = self._taken_sequence, self._taken_at
+        self.sequence, self.collected_at = self._taken_sequence, self._held.collected_at
         self.whole = "since" not in answer
 
     def _catch_up(self) -> None:
@@ -264,102 +233,28 @@ class Latest:
         _require_number(report, "collected_at")
         agent = report.get("agent")
         life = agent.get("started_at") if isinstance(agent, dict) else None
-        self._turn_into(report, answer if answer is not report else {})
+        self._held.turn_into(report, answer if answer is not report else {})
         self.life = life if is_number(life) else None
         # Without a life it could not be told from the same sequence of another one.
         self._taken_sequence = None if self.life is None else report["sequence"]
-        self._shown, self._taken_at = report["sequence"], report["collected_at"]
         self._taken_bytes = size
-
-    def _turn_into(self, report: Document, answer: Document) -> None:
-        """Hold this report, by the numbers that the answer has for it or else by some of our own."""
-        if "numbers" in answer:
-            layout = Layout()
-            layout.add(answer["numbers"])
-            identity = _identity(answer, layout)
-            values = layout.values(report)
-            if layout.count != answer["layout"][1]:
-                raise Unlike("a value of the report has no number in the layout")
-            minutes.require_small(values)
-            self._hold(forms.shared(layout), values)
-            self._identity = identity
-        else:
-            form, values = self._by_own_numbers(report)
-            minutes.require_small(values)
-            self._hold(form, values)
-            self._identity = None
-        self._reports += 1
-
-    def _by_own_numbers(self, report: Document) -> tuple[Form, Values]:
-        held = self._form
-        if held is not None and self._identity is None:
-            layout = held.layout.copy()
-            with contextlib.suppress(Unlike):
-                values = layout.values(report)
-                if layout.count == held.layout.count:
-                    return held, values
-                # Otherwise most of it is gone for good.
-                if layout.count <= 2 * (len(values) - values.count(None)) + LARGE_PLACES:
-                    return Form(layout), values
-        layout = Layout()
-        values = layout.values(report)
-        return Form(layout), values
-
-    def _hold(self, form: Form, new: Values) -> None:
-        """Have these values, and count what moved since those before. Raises TooLarge."""
-        if self._form is None or not self._reports:
-            self._cells = Cells(form.layout.count)
-        else:
-            if form is not self._form:
-                self._carry_over(self._form, form)
-            moved = [(at, now) for at, (old, now) in enumerate(zip(self._values, new, strict=True)) if now != old]
-            places, values = [at for at, _ in moved], [now for _, now in moved]
-            minutes.merge(self._values, form.marks, self._cells, places, values, self._reports)
-        self._form, self._values = form, new
-
-    def _carry_over(self, before: Form, after: Form) -> None:
-        """Have the values of now, and what was counted of them, by other numbers."""
-        there = dict(_paths(before.layout.tree))
-        values: Values = [None] * after.layout.count
-        cells = Cells(after.layout.count)
-        for path, number in _paths(after.layout.tree):
-            if (was := there.get(path)) is not None:
-                values[number] = self._values[was]
-                cells.take_over(number, self._cells, was)
-        self._form, self._values, self._cells = after, values, cells
 
     def _take_moves(self, answer: Document, size: int) -> int:
         moves = answer["moves"]
         self._require_next(answer, moves, size)
-        if self._form is None or self._identity is None:
+        if self._held.known is None:
             raise Unusable("it goes by numbers that were not said")
         if "numbers" in answer:
-            self._learn(self._form, answer)
-        count, marks = self._form.layout.count, self._form.marks
+            self._held.learn(answer)
         for move in moves:
             sequence = self._next_sequence(move)
             _require_number(move, "collected_at")
             at, to = move.get("at"), move.get("to")
             if not isinstance(to, list) or not isinstance(at, list) or len(to) != len(at):
                 raise Unusable("not one value for each number")
-            places = numbers(at, count)
-            try:
-                minutes.merge(self._values, marks, self._cells, places, to, self._reports)
-            finally:
-                self._reports += 1  # also of one that is no use after all: what was merged of it is counted already
-            self._shown, self._taken_at = sequence, move["collected_at"]
+            self._held.move(sequence, move["collected_at"], at, to)
             self._taken_sequence = sequence
         return len(moves)
-
-    def _learn(self, form: Form, answer: Document) -> None:
-        """Take in the numbers that are new."""
-        layout = form.layout.copy()
-        layout.add(answer["numbers"])
-        if _identity(answer, layout) != self._identity:
-            raise Unlike("the numbers are of another layout")
-        self._form = forms.shared(layout)
-        self._values += [None] * (layout.count - len(self._values))
-        self._cells.grow(layout.count)
 
     def _take_changes(self, answer: Document, size: int) -> int:
         """Take in merge patches, as agents and files of before have them."""
@@ -368,19 +263,18 @@ class Latest:
         assert isinstance(changes, list)
         for change in changes:
             sequence = self._next_sequence(change)
-            document = self._document()
+            document = self._held.document()
             if document is None or "agent" in change:
                 raise Unusable("the changes do not follow each other within one life of the agent")
             apply(document, change)
             _require_number(document, "collected_at")
-            self._turn_into(document, {})
-            self._shown, self._taken_at = sequence, document["collected_at"]
+            self._held.turn_into(document, {})
             self._taken_sequence = sequence
         return len(changes)
 
     def _require_next(self, answer: Document, changes: Any, size: int) -> None:
         """Raise Unusable unless the answer goes on from the report that is held."""
-        if self._form is None or answer.get("since") != self._taken_sequence or not isinstance(changes, list):
+        if not self._held or answer.get("since") != self._taken_sequence or not isinstance(changes, list):
             raise Unusable("the changes are not those since the report that is held")
         # What was asked for before so much was reached may still come, and what was left for later; then no more.
         if self._taken_bytes + size > 3 * MAX_TAKEN_BYTES:
@@ -425,21 +319,3 @@ def _require_number(report: Document, key: str) -> None:
         raise Unusable(f"the report has no number {key!r}")
     if key == "sequence" and not isinstance(report[key], int):
         raise Unusable("the report's sequence is not a whole number")
-
-
-def _identity(answer: Document, layout: Layout) -> int:
-    """Which layout it is that an answer goes by. Raises Unlike unless it is this one."""
-    said = answer.get("layout")
-    if not isinstance(said, list) or [one.__class__ for one in said] != [int, int] or said[1] != layout.count:
-        raise Unlike("it does not say which layout it goes by")
-    return int(said[0])
-
-
-def _paths(tree: Document, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], int]]:
-    """The keys to each number of a layout."""
-    for key, place in tree.items():
-        path = (*before, key)
-        if place.__class__ is dict:
-            yield from _paths(place, path)
-        else:
-            yield path, place

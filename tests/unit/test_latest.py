@@ -100,11 +100,11 @@ def test_moves_that_are_refused_for_one_number_count_as_far_as_their_others_were
 def test_of_machines_of_a_kind_the_layout_is_there_once(latest: Latest) -> None:
     other = Latest()
     other.take_document(whole({**REPORT, "load": {"load_1m": 9, "load_5m": 8}}, layout()), 100)
-    assert other._form is latest._form
+    assert other._held._form is latest._held._form
     numbers = {"disks": 4}
     for one in (latest, other):
         one.take_document(moves(7, move(8, [4], [1]), layout=[3, 5], numbers=numbers), 50)
-    assert other._form is latest._form
+    assert other._held._form is latest._held._form
     assert latest.document is not None
     assert latest.document["load"] == REPORT["load"]
 
@@ -228,7 +228,7 @@ def test_what_an_agent_of_before_adds_and_leaves_does_not_grow_for_ever_either()
     latest = Latest()
     for sequence in range(20):
         latest.take_document({**REPORT, "sequence": sequence, "more": {f"{sequence} {n}": n for n in range(1000)}}, 100)
-    assert len(latest._values) < 10_000
+    assert len(latest._held._values) < 10_000
 
 
 def test_moves_that_go_on_although_a_whole_report_is_asked_for_are_refused(latest: Latest) -> None:
