@@ -29,6 +29,8 @@ MAX_WAITING = 6
 # Two of them fit into deflate's window of 32 KiB.
 MAX_MEMBERS_BYTES = 15 * 1024
 MAX_WAITING_BYTES = 256 * 1024  # as JSON; as objects they take some times that
+# Numbers of a layout that are no longer used are this many at most, beside as many as are.
+MAX_UNUSED = 2000
 MAX_REPORTS = 600
 MAX_BYTES = 4 * 1024 * 1024
 
@@ -132,15 +134,20 @@ class Recall:
             return {"layout": [self.identity, layout.count], "numbers": layout.beyond(count)}
 
     def number(self, document: Document) -> bool:
-        """See that each value of this report has a number, if need be in a new layout. Returns whether it has."""
+        """See that each value of this report has a number, if need be in a new layout. Returns whether it has.
+
+        A layout most of which is gone for good, as of interfaces that came and went, makes place for a new one.
+        """
         with self.lock:
             for _ in range(2):
                 try:
-                    self._layout.values(document)
+                    values = self._layout.values(document)
                 except Unlike:
                     self._begin_layout()
-                else:
+                    continue
+                if len(values) <= 2 * (len(values) - values.count(None)) + MAX_UNUSED:
                     return True
+                self._begin_layout()
             return False
 
     def _begin_layout(self) -> None:

@@ -66,7 +66,10 @@ def changes(recall: Recall, since: int, step: int) -> bytes:
     elif behind == 1 and newest.change is not None:
         patches = [newest.change]
     else:
-        patches = _patches(_steps(recall, since, step, newest.sequence))
+        steps = _steps_since(recall, since, step, newest.sequence)
+        if not steps:
+            return _report(newest.body, [])
+        patches = _patches(iter(steps))
     return b'{"schema":%d,"since":%d,"until":%d,"changes":[%b]}' % (
         wire.SCHEMA,
         since,
@@ -90,12 +93,12 @@ def moves(recall: Recall, since: int, step: int, known: tuple[int, int]) -> byte
             said.append(None)
         elif behind == 1 and newest.documents is not None:
             said.append(recall.moves(newest))
+        elif behind and (steps := _steps_since(recall, since, step, newest.sequence)):
+            said += starmap(recall.moves_between, pairwise(steps))
         elif behind:
-            said += starmap(recall.moves_between, pairwise(_steps(recall, since, step, newest.sequence)))
+            said.append(None)
         if None in said:
-            if not recall.number(wire.decode(newest.body)):
-                return newest.body
-            return wire.encode({"schema": wire.SCHEMA, **recall.numbers((0, 0))})[:-1] + b',"report":%b}' % newest.body
+            return _numbered(recall, newest.body) if recall.number(wire.decode(newest.body)) else newest.body
         more = recall.numbers(known)
     return b'{"schema":%d,"since":%d,"until":%d,"moves":[%b]%b}' % (
         wire.SCHEMA,
@@ -119,17 +122,36 @@ def past(recall: Recall, first: int, step: int, *, by_numbers: bool = False) -> 
     steps = _steps(recall, max(first, oldest), step, newest.sequence)
     begin = next(steps)
     room = wire.MAX_BODY_BYTES - MAX_ENVELOPE_BYTES - len(body := wire.encode(begin))
-    documents = chain([begin], islice(steps, MAX_PAST_REPORTS - 1))
-    with recall.lock:
-        if not by_numbers or not recall.number(begin):
-            return _report(body, list(_fitting(_patches(documents), room)))
-        said = list(starmap(recall.moves_between, pairwise(documents)))
-        if None in said:  # by more than one layout; what is behind the first report is asked for again
-            said = []
-            recall.number(begin)
-        numbers = wire.encode(recall.numbers((0, 0)))[1:-1]
+    documents = list(chain([begin], islice(steps, MAX_PAST_REPORTS - 1)))
+    if not by_numbers or not recall.number(begin):
+        return _report(body, list(_fitting(_patches(iter(documents)), room)))
+    identity = recall.identity
+    said = list(starmap(recall.moves_between, pairwise(documents)))
+    told = recall.numbers((0, 0))
+    numbers = wire.encode(told)[1:-1]
+    # By more than one layout, or by one that there is no room for: what is behind the first report is asked for again.
+    if None in said or told["layout"][0] != identity or not _has_room(body, numbers):
+        return _report(body, [])
     moves = _fitting(filter(None, said), room - len(numbers))
     return b'{"schema":%d,"report":%b,%b,"moves":[%b]}' % (wire.SCHEMA, body, numbers, b",".join(moves))
+
+
+def _numbered(recall: Recall, body: bytes) -> bytes:
+    """A report with its layout; without, if there is no room for that."""
+    numbers = wire.encode(recall.numbers((0, 0)))[1:-1]
+    return b'{"schema":%d,"report":%b,%b}' % (wire.SCHEMA, body, numbers) if _has_room(body, numbers) else body
+
+
+def _has_room(*some: bytes) -> bool:
+    """Whether whoever asks would read all of it together (see wire.py)."""
+    parts = sum(one.count(b"{") + one.count(b"[") for one in some)
+    return parts < wire.MAX_PARTS and sum(map(len, some)) < wire.MAX_BODY_BYTES - MAX_ENVELOPE_BYTES
+
+
+def _steps_since(recall: Recall, since: int, step: int, last: int) -> list[Document]:
+    """The same as _steps; nothing, if the report of this sequence was just forgotten."""
+    steps = list(_steps(recall, since, step, last))
+    return steps if steps and steps[0].get("sequence") == since else []
 
 
 def _steps(recall: Recall, first: int, step: int, last: int) -> Iterator[Document]:

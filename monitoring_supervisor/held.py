@@ -75,7 +75,8 @@ class Held:
         """The report."""
         if self._form is None:
             return None
-        return {"sequence": self.sequence, "collected_at": self.collected_at} | self._form.layout.document(self._values)
+        apart = {"sequence": self.sequence, "collected_at": self.collected_at}
+        return apart | self._form.layout.document(self._values)
 
     def opening(self) -> Document:
         """The report and its layout, as the agent would say them to whoever knows neither. Nothing without a report."""

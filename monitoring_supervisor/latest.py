@@ -136,7 +136,7 @@ class Latest:
                 fault, self._fault = self._fault, None
                 raise Unusable(fault)
             if not left:
-                self._take_large(body) if self._is_large(body) else self._take_now(body)
+                self._take_now(body)
 
     def take_document(self, answer: Document, size: int) -> None:
         """Take in an answer of so many bytes that was taken apart already. Raises Unusable."""
@@ -169,25 +169,30 @@ class Latest:
         self.taken, self.whole = 1, False
         return True
 
-    def _is_large(self, body: bytes) -> bool:
-        return len(body) >= LARGE_BYTES or (len(self._held) >= LARGE_PLACES and b'"numbers":' in body)
-
-    def _take_large(self, body: bytes) -> None:
+    def _take_now(self, body: bytes) -> None:
         now, began = time.monotonic(), time.thread_time()
+        is_large = len(body) >= LARGE_BYTES
+        if is_large:
+            self._require_rest(now)
+        try:
+            answer = wire.decode(body)
+            if "numbers" in answer and len(self._held) >= LARGE_PLACES:
+                is_large = True
+                self._require_rest(now)
+            if "changes" in answer and "since" in answer:
+                raise Unusable("the changes are not what was asked for")
+            self._settle(answer, len(body))
+        except (wire.NotJson, Unusable) as error:
+            self.sequence = None
+            raise Unusable(printable(str(error), 200)) from None
+        finally:
+            if is_large and now >= self._rest_until:
+                self._rest_until = now + REST * (time.thread_time() - began)
+
+    def _require_rest(self, now: float) -> None:
         if now < self._rest_until:
             self.sequence = None
             raise Unusable("the answers are so large, and so different, that only some of them are read")
-        try:
-            self._take_now(body)
-        finally:
-            self._rest_until = now + REST * (time.thread_time() - began)
-
-    def _take_now(self, body: bytes) -> None:
-        try:
-            self._settle(wire.decode(body), len(body))
-        except wire.NotJson as error:
-            self.sequence = None
-            raise Unusable(printable(str(error), 200)) from None
 
     def _settle(self, answer: Document, size: int) -> None:
         try:
@@ -203,7 +208,10 @@ class Latest:
         left, self._left, self._left_bytes, self._room = self._left, [], 0, MAX_LEFT
         try:
             for body in left:
-                self._take(wire.decode(body), len(body))
+                answer = wire.decode(body)
+                if "numbers" in answer:
+                    raise Unusable("it has new numbers, though it did not look like that")
+                self._take(answer, len(body))
             # Of a key that is there twice, whoever takes an answer apart sees the last one.
             if left and self.sequence is not None and self.sequence != self._taken_sequence:
                 raise Unusable("it has two sequences")

@@ -72,6 +72,8 @@ class Layout:
         _graft(self.tree, tree, numbers)
         if sorted(numbers) != list(range(self.count, self.count + len(numbers))) or len(numbers) > MAX_PLACES:
             raise Unlike("the numbers of a layout do not go on from those before")
+        if not self.tree.keys().isdisjoint(APART):
+            raise Unlike("a layout has a number for what is said apart")
         self.count += len(numbers)
 
     def _fill(self, tree: Document, report: Document, found: dict[int, Any]) -> None:

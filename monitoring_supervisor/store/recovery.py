@@ -33,10 +33,11 @@ def recover(name: str, gap: Gap, body: bytes) -> Recovered:
         answer = wire.decode(body)
     except wire.NotJson as error:
         raise Unusable(str(error)) from None
-    if not isinstance(answer.get("report"), dict) or "since" in answer:
-        raise Unusable("not a report with what changed behind it")
-    key = "moves" if "moves" in answer else "changes"
-    answers = one_by_one(answer)
+    # Merge patches would have all of the report gone through for each: only agents of before say them.
+    if not isinstance(answer.get("report"), dict) or "since" in answer or answer.get("changes"):
+        raise Unusable("not a report with what moved behind it")
+    known: Document = {key: answer[key] for key in ("schema", "report", "layout", "numbers", "moves") if key in answer}
+    answers = one_by_one(known)
     latest = Latest()
     latest.take_document(next(answers), 0)
     first = latest.sequence
@@ -49,7 +50,7 @@ def recover(name: str, gap: Gap, body: bytes) -> Recovered:
     kept: list[Document] = []
     room = MAX_POINTS
     for one in islice(answers, MAX_CHANGES):
-        (change,) = one[key]
+        (change,) = one["moves"]
         if not isinstance(change.get("sequence"), int):
             raise Unusable("a change is no change")
         if change["sequence"] >= gap.before:
@@ -63,9 +64,12 @@ def recover(name: str, gap: Gap, body: bytes) -> Recovered:
             if room < 0:
                 raise Unusable("more numbers in so many minutes than a machine has")
         latest.take_document(one, 0)
-        kept.append(change)
+        kept.append({key: change[key] for key in ("sequence", "collected_at", "at", "to")})
     found.append(blocks.single(minute, latest.close_minute()))
-    line = wire.encode({**answer, key: kept})
+    try:
+        line = wire.encode({**known, "moves": kept})
+    except ValueError as error:
+        raise Unusable(str(error)) from None
     ended = _at(latest.collected_at, gap)
     assert latest.sequence is not None
     block = Block(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from monitoring_agent.shared import wire
-from monitoring_agent.shared.patch import difference
+from monitoring_agent.shared.layout import Layout
 from monitoring_supervisor import gaps
 from monitoring_supervisor.gaps import PEACE_SECONDS, QUESTIONS_PER_SECOND, Gap, Gaps
 from monitoring_supervisor.latest import Latest, Unusable
@@ -33,8 +33,21 @@ def report(sequence: int, life: float = 5.5) -> dict[str, Any]:
 def past(first: int, last: int, step: int = 1, life: float = 5.5) -> bytes:
     """What an agent answers about its past."""
     reports = [report(sequence, life) for sequence in range(first, last + 1, step)]
-    changes = [difference(before, after) for before, after in itertools.pairwise(reports)]
-    return wire.encode({"schema": 1, "report": reports[0], "changes": changes})
+    return said(reports[0], [moved(before, after) for before, after in itertools.pairwise(reports)])
+
+
+def moved(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    layout = Layout()
+    layout.values(report(0))
+    at, to = layout.moves(before, after)
+    return {"sequence": after["sequence"], "collected_at": after["collected_at"], "at": at, "to": to}
+
+
+def said(report: dict[str, Any], moves: list[Any]) -> bytes:
+    layout = Layout()
+    layout.values(report)
+    numbered = {"layout": [1, layout.count], "numbers": layout.tree}
+    return wire.encode({"schema": 1, "report": report, **numbered, "moves": moves})
 
 
 def test_no_more_is_asked_in_a_second_than_what_was_settled_and_agents_take_turns() -> None:
@@ -125,6 +138,13 @@ def test_only_what_is_missing_is_taken() -> None:
     assert found.block.reports == 10
 
 
+def test_what_nobody_asked_for_is_not_kept() -> None:
+    body = past(101, 103)[:-1] + b',"junk":1e999}'
+    found = recover(A, GAP, body)
+    assert found.block is not None
+    assert b"junk" not in found.block.lines[0]
+
+
 @pytest.mark.parametrize("body", [past(200, 230), past(250, 250), past(101, 110, life=6.5), past(90, 110)])
 def test_an_agent_that_remembers_nothing_of_it_is_not_asked_again(body: bytes) -> None:
     found = recover(A, GAP, body)
@@ -137,10 +157,16 @@ def test_an_agent_that_remembers_nothing_of_it_is_not_asked_again(body: bytes) -
         b"",
         b"{}",
         wire.encode(report(101)),
-        wire.encode({"schema": 1, "report": report(101), "changes": None}),
-        wire.encode({"schema": 1, "report": report(101), "changes": [{}]}),
-        wire.encode({"schema": 1, "report": report(101), "changes": [{"sequence": 101, "collected_at": 1}]}),
-        wire.encode({"schema": 1, "report": report(101), "changes": [{"sequence": 102, "collected_at": "x"}]}),
+        said(report(101), [{}]),
+        said(report(101), [1]),
+        said(report(101), [{"sequence": 101, "collected_at": 1, "at": [], "to": []}]),
+        said(report(101), [{"sequence": 102, "collected_at": "x", "at": [], "to": []}]),
+        said(report(101), [{"sequence": 102, "collected_at": 1, "at": [9], "to": [1]}]),
+        said(report(101), [{"sequence": 102, "collected_at": 1, "at": [0]}]),
+        past(101, 103).replace(b"2.0", b"1e999"),
+        wire.encode({"schema": 1, "report": report(101), "moves": [moved(report(101), report(102))]}),
+        # As agents of before say it: all of the report would have to be gone through for each.
+        wire.encode({"schema": 1, "report": report(101), "changes": [{"sequence": 102}]}),
         wire.encode({"schema": 2, "report": report(101), "changes": []}),
     ],
 )
@@ -236,11 +262,13 @@ def test_a_past_that_claims_to_be_of_the_time_to_come_is_of_the_gap_s_end_at_the
 
 def test_a_past_of_a_large_report_and_a_minute_for_each_change_is_cut_short() -> None:
     first = {**report(101), "more": {str(number): number for number in range(15_000)}}
-    changes = [{"sequence": 101 + number, "collected_at": 101 + 60.0 * number} for number in range(1, 5000)]
-    body = wire.encode({"schema": 1, "report": first, "changes": changes})
+    moves = [
+        {"sequence": 101 + number, "collected_at": 101 + 60.0 * number, "at": [], "to": []} for number in range(1, 5000)
+    ]
+    body = said(first, moves)
     with pytest.raises(Unusable, match="more numbers"):
         recover(A, Gap(5.5, 100, 10_000, 1, 0.0, 1e12), body)
-    body = wire.encode({"schema": 1, "report": report(101), "changes": changes})
+    body = said(report(101), moves)
     found = recover(A, Gap(5.5, 100, 10_000, 1, 0.0, 1e12), body)
     assert found.reached == 161
     assert len(found.minutes) <= 61

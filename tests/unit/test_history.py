@@ -79,7 +79,10 @@ class Watched:
             change = difference(said[-1], report)
             answer = {"schema": 1, "since": sequence - 1, "until": sequence, "changes": [change]}
         body = wire.encode(answer)
-        latest.take(body)
+        if "changes" in answer:
+            latest.take_document(answer, len(body))
+        else:
+            latest.take(body)
         said.append(copy.deepcopy(report))
         self.history.record(name, latest, body, self.now)
 

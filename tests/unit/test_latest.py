@@ -332,6 +332,20 @@ def test_an_answer_that_turns_out_later_to_be_of_no_use_is_said_with_the_next_on
     assert latest.faults == 1
 
 
+def test_new_numbers_that_hide_at_the_end_of_an_answer_are_found_out_too(latest: Latest) -> None:
+    latest.catch_up()
+    hidden = moves(7, move(8, [4], [1]), layout=[3, 5], numbers={"a": 4}, z=[{"a": []}])
+    latest.take(wire.encode(hidden))
+    latest.catch_up()
+    with pytest.raises(Unusable, match="it has new numbers, though it did not look like that"):
+        latest.take(wire.encode(whole(REPORT, layout())))
+
+
+def test_merge_patches_are_not_asked_for_and_not_taken(latest: Latest) -> None:
+    with pytest.raises(Unusable, match="not what was asked for"):
+        latest.take(wire.encode(changes(7, *(change(number) for number in range(8, 300)))))
+
+
 def test_an_answer_that_says_its_sequence_twice_is_found_out_when_it_is_taken_apart(latest: Latest) -> None:
     end = b'"sequence":99,"at":[],"to":[]}]}'
     twice = b'{"schema":1,"since":7,"until":8,"moves":[{"sequence":8,"collected_at":6.5,' + end

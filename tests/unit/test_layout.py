@@ -103,3 +103,8 @@ def test_a_copy_grows_by_itself() -> None:
     copied.values({"a": {"c": 1}})
     assert layout.tree == {"a": {"b": 0}}
     assert copied.tree == {"a": {"b": 0, "c": 1}}
+
+
+def test_a_layout_that_has_a_number_for_what_is_said_apart_is_refused() -> None:
+    with pytest.raises(Unlike):
+        Layout().add({"a": 0, "collected_at": 1})

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from monitoring_agent import since
-from monitoring_agent.recall import Recall, Report
+from monitoring_agent.recall import MAX_UNUSED, Recall, Report
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.layout import Layout, numbers
 from monitoring_agent.shared.patch import apply
@@ -93,7 +93,7 @@ class Asker:
         """Take in an answer. Returns the sequences that it told of."""
         told = answer(text)
         if "report" in told:
-            self.layout = Layout()
+            self.layout, self.known = Layout(), (0, 0)
         if "numbers" in told:
             self.layout.add(told["numbers"])
             self.known = (told["layout"][0], told["layout"][1])
@@ -101,7 +101,7 @@ class Asker:
         if "report" in told:
             self.held = told["report"]
             self.values = self.layout.values(self.held)
-            assert self.layout.count == self.known[1]
+            assert "numbers" not in told or self.layout.count == self.known[1]
         for move in told.get("moves", []):
             self.values += [None] * (self.layout.count - len(self.values))
             for number, value in zip(numbers(move["at"], self.layout.count), move["to"], strict=True):
@@ -212,3 +212,39 @@ def test_of_a_past_with_two_layouts_the_first_report_is_told_alone() -> None:
     assert asker.held == timed(1, disks=1)
     assert asker.take(since.past(recall, 2, 1, by_numbers=True)) == [3]
     assert asker.held == timed(3, disks={"a": 2})
+
+
+def test_what_came_and_went_does_not_stay_in_a_layout_for_ever() -> None:
+    recall, asker = Recall(), Asker()
+    for first in range(1, 6):
+        gone = {f"veth{first}-{number}": number for number in range(MAX_UNUSED)}
+        after_one_another(recall, timed(2 * first - 1, network=gone), timed(2 * first, network={"lo": 1}))
+        asker.take(since.moves(recall, 2 * first - 2, 1, asker.known))
+        assert asker.held == timed(2 * first, network={"lo": 1})
+    whole = since.moves(recall, -1, 1, (0, 0))
+    assert answer(whole)["layout"][1] < 3 * MAX_UNUSED
+    asker.take(whole)
+    assert asker.held == timed(10, network={"lo": 1})
+
+
+def test_a_report_whose_layout_has_no_room_beside_it_is_told_as_it_is() -> None:
+    recall = Recall()
+    large = timed(1, network={f"interface {number}": number for number in range(25_000)})
+    after_one_another(recall, large, {**large, "sequence": 2})
+    assert answer_of_before(since.moves(recall, -1, 1, (0, 0)))["sequence"] == 2
+    assert answer(since.past(recall, 1, 1, by_numbers=True)).keys() == {"report", "changes"}
+    many = timed(3, network={str(number): {"a": 1} for number in range(12_000)})
+    after_one_another(recall, many)
+    assert answer_of_before(since.moves(recall, -1, 1, (0, 0)))["sequence"] == 3
+
+
+@pytest.mark.parametrize("by_numbers", [False, True])
+def test_what_is_forgotten_while_it_is_looked_for_is_not_begun_with_another(by_numbers: bool) -> None:
+    recall = Recall(reports=120)
+    for sequence in range(1, 400):
+        after_one_another(recall, timed(sequence))
+        held = recall.oldest() or 0
+        known = (recall.identity, 3)
+        text = since.moves(recall, held, 60, known) if by_numbers else since.changes(recall, held, 60)
+        steps = answer(text).get("moves" if by_numbers else "changes", [])
+        assert not steps or steps[0]["sequence"] - held <= 60
