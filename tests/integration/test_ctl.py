@@ -340,13 +340,18 @@ def test_a_table_fits_the_terminal(started: Started, make_rogue: MakeRogue) -> N
     assert max(map(len, lines)) <= 50
 
 
-def test_what_is_longer_than_the_terminal_is_paged_unless_it_shall_not_be(make_supervisor: MakeSupervisor) -> None:
+def test_what_is_longer_than_the_terminal_is_paged_unless_it_shall_not_be(
+    make_supervisor: MakeSupervisor, tmp_path: Path
+) -> None:
     port = free_port()
     gone = [f"127.0.5.{number}:{port}" for number in range(1, 31)]
     supervisor = make_supervisor(*gone)
     supervisor.start().wait_ready()
     wait_for(lambda: len(supervisor.document()["blacklist"]) == 30)
-    pager = "sed s/^/paged:/"
+    # Without arguments: Debian 13's click takes a PAGER with some for a program that there is not.
+    pager = str(tmp_path / "pager")
+    Path(pager).write_text("#!/bin/sh\nexec sed s/^/paged:/\n", encoding="ascii")
+    Path(pager).chmod(0o755)
     for command in ("status", "agents"):
         with terminal(supervisor, command, columns=120, PAGER=pager) as long:
             long.wait()
