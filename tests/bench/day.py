@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from monitoring_agent.shared import wire
-from monitoring_agent.shared.patch import Document, difference
+from monitoring_agent.shared.layout import Layout
+from monitoring_agent.shared.patch import Document
 from monitoring_supervisor.latest import Latest
 from monitoring_supervisor.model import Retention
 from monitoring_supervisor.store import upkeep
@@ -70,13 +71,18 @@ def _store(course: list[Document], path: Path) -> None:
 
 
 def _answers(course: list[Document], latest: Latest) -> Iterator[bytes]:
-    """A day of answers of an agent whose reports go round this course."""
-    changes = [difference(before, after) for before, after in zip([course[-1], *course[:-1]], course, strict=True)]
+    """A day of answers of an agent whose reports go round this course, by numbers."""
+    layout = Layout()
+    for report in course:
+        layout.values(report)
+    moves = [layout.moves(before, after) for before, after in zip([course[-1], *course[:-1]], course, strict=True)]
+    numbered = {"layout": [1, layout.count], "numbers": layout.tree}
     for sequence in range(1, DAY_SECONDS + 1):
         number = sequence % len(course)
         own = {"sequence": sequence, "collected_at": BEGAN + sequence}
-        if latest.query(1):
-            change = {**changes[number], **own}
-            yield wire.encode({"schema": 1, "since": sequence - 1, "until": sequence, "changes": [change]})
+        if "changes=" in latest.query(1):
+            at, to = moves[number]
+            move = {**own, "at": at, "to": to}
+            yield wire.encode({"schema": 1, "since": sequence - 1, "until": sequence, "moves": [move]})
         else:
-            yield wire.encode({"schema": 1, "report": {**course[number], **own}, "changes": []})
+            yield wire.encode({"schema": 1, "report": {**course[number], **own}, **numbered})
