@@ -202,6 +202,18 @@ class Database:
             known = self.known[name] = self._by_id[number] = Known(number)
         return known
 
+    def listed(self, table: str, agent: Known, newest: int | None) -> Iterator[tuple[int, float]]:
+        """The number and the beginning of each entry of one of the agent's lists, newest first, as far as it goes."""
+        number = newest
+        while number is not None:
+            row = self.connection.execute(
+                f"SELECT previous, began FROM {table} WHERE id = ? AND agent = ?", (number, agent.id)
+            ).fetchone()
+            if row is None:
+                return
+            yield number, row[1]
+            number = row[0]
+
     def forget(self, agent: int, size: int) -> None:
         """So many bytes of this agent, told by its number, were deleted."""
         known = self._by_id.get(agent)

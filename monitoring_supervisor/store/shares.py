@@ -26,7 +26,7 @@ class Shares:
 
     def __init__(self) -> None:
         self._agent: Known | None = None
-        self._walk: Iterator[int] | None = None
+        self._walk: Iterator[tuple[int, float]] | None = None
         self._oldest: deque[int] = deque(maxlen=NOTED)  # of the agent's blocks, newest first
 
     def free(self, database: Database, room: int, used: int) -> int:
@@ -63,8 +63,8 @@ class Shares:
         """Whether the agent's oldest blocks are noted, or there are none; if not, go on looking for them."""
         if self._oldest and self._walk is None:
             return True
-        self._walk = self._walk or _blocks(database, agent)
-        found = list(islice(self._walk, WALKED_AT_ONCE))
+        self._walk = self._walk or database.listed("blocks", agent, agent.block)
+        found = [number for number, _ in islice(self._walk, WALKED_AT_ONCE)]
         self._oldest.extend(found)
         if len(found) < WALKED_AT_ONCE:
             self._walk = None
@@ -87,18 +87,6 @@ def _limit(database: Database, room: int) -> float:
 def _largest(database: Database, limit: float) -> Known | None:
     largest = max(database.known.values(), key=lambda known: known.bytes, default=None)
     return largest if largest and largest.bytes > limit else None
-
-
-def _blocks(database: Database, agent: Known) -> Iterator[int]:
-    number = agent.block
-    while number is not None:
-        row = database.connection.execute(
-            "SELECT previous FROM blocks WHERE id = ? AND agent = ?", (number, agent.id)
-        ).fetchone()
-        if row is None:
-            return
-        yield number
-        number = row[0]
 
 
 def _delete_points(database: Database, agent: Known, excess: float) -> int:

@@ -154,7 +154,7 @@ def _hours_of_minutes(database: Database, agent: Known, settled: float) -> None:
     connection = database.connection
     by_hour: dict[float, list[int]] = {}
     stays: list[int] = []
-    for number, began in _minutes(database, agent):
+    for number, began in database.listed("recent", agent, agent.minute):
         hour = began // HOUR_SECONDS * HOUR_SECONDS
         if hour + HOUR_SECONDS <= settled:
             by_hour.setdefault(hour, []).append(number)
@@ -180,19 +180,6 @@ def _hours_of_minutes(database: Database, agent: Known, settled: float) -> None:
         connection.execute(
             "UPDATE agents SET minute = ?, bytes = ? WHERE id = ?", (agent.minute, agent.bytes, agent.id)
         )
-
-
-def _minutes(database: Database, agent: Known) -> Iterator[tuple[int, float]]:
-    """The number and the beginning of each minute of the agent that is not in an hour yet, newest first."""
-    number = agent.minute
-    while number is not None:
-        row = database.connection.execute(
-            "SELECT previous, began FROM recent WHERE id = ? AND agent = ?", (number, agent.id)
-        ).fetchone()
-        if row is None:
-            return
-        yield number, row[1]
-        number = row[0]
 
 
 def _days_of_hours(database: Database, agent: Known, settled: float) -> None:
