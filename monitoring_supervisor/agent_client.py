@@ -113,6 +113,7 @@ class AgentClient:
         self._hear = hear
         self._tls = tls if target.tls else None
         self._is_outdated = False  # the connection was made with certificates that are no longer ours
+        self._asked_again = False  # the open question was already sent over a new connection, which ended
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._question = Question.HEALTH
@@ -124,6 +125,7 @@ class AgentClient:
     def ask(self, question: Question, request: bytes) -> int:
         """Send the request, over the connection there is or a new one; returns the ticket of the question."""
         self.asking = True
+        self._asked_again = False
         self.tickets += 1
         self._question, self._request = question, request
         if self._connection is not None and self._connection.transport is not None:
@@ -225,8 +227,10 @@ class AgentClient:
         if isinstance(error, ssl.SSLError):
             self._fail(*_why_not_connected(error))
             return
-        if connection.answered and connection.received == 0:
-            # Kept alive, and closed by the agent just as the question was on its way: ask again (RFC 9110, 9.2.2).
+        if connection.received == 0 and (connection.answered or not self._asked_again):
+            # Closed by the agent just as the question was on its way: ask again (RFC 9110, 9.2.2). That happens to a
+            # connection that was kept; and once, at most, to a new one: when the agent is just taking new settings.
+            self._asked_again = not connection.answered
             self._connect()
             return
         said = f"after {connection.received} bytes" if connection.received else "without an answer"

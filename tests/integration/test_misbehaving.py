@@ -1,6 +1,7 @@
 """Agents that answer badly: each has a failure with a name, and costs the others nothing."""
 
 import gzip
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -188,3 +189,30 @@ def test_one_dead_one_silent_and_one_dripping_agent_among_twenty_cost_the_others
         # One poll each half second. How punctual they are is measured by the benchmark.
         assert 15 <= len(times) <= 17
     assert {document["agents"][name]["listing"] for name in bad} == {"black"}
+
+
+def test_a_question_goes_over_a_second_connection_where_the_first_ends_without_an_answer(
+    make_rogue: MakeRogue, make_supervisor: MakeSupervisor
+) -> None:
+    def answers_over_every_second_connection(connection: socket.socket, path: str) -> bool:
+        if server.connections % 2 == 0:
+            well_behaved(connection, path)
+        return False
+
+    server = make_rogue()
+    server.behave = answers_over_every_second_connection
+    supervisor = make_supervisor(server.name, BLACKLIST_AFTER="1")
+    supervisor.start()
+    since = supervisor.wait_state(server.name, "up")["since"]
+    wait_for(lambda: server.connections > 40)
+    assert supervisor.agent(server.name)["since"] == since, "a poll counted as failed"
+
+
+def test_a_question_goes_over_no_third_connection(make_rogue: MakeRogue, make_supervisor: MakeSupervisor) -> None:
+    server = make_rogue(hangs_up)
+    supervisor = make_supervisor(server.name)
+    supervisor.start()
+    wait_for(lambda: server.connections > 20)
+    supervisor.stop()
+    polls = supervisor.document()["supervisor"]["polls_total"]
+    assert 2 * polls - 1 <= server.connections <= 2 * polls  # the last one may have been cut short
