@@ -91,12 +91,12 @@ class Daemon:
         assert self._process
         return self._process
 
-    def wait_ready(self) -> "Daemon":
+    def wait_ready(self, seconds: float = 10.0) -> "Daemon":
         def is_ready() -> bool:
             assert self.process.poll() is None, self.lines
             return any(message.startswith("READY=1") for message in self.notifications)
 
-        wait_for(is_ready)
+        wait_for(is_ready, seconds)
         return self
 
     def signal(self, number: signal.Signals) -> None:
@@ -167,8 +167,8 @@ class SupervisorDaemon(Daemon):
         own = {"CONTROL_SOCKET": str(directory / "supervisor.sock"), "WHITELIST_AGENT": ",".join(agents)}
         super().__init__("monitoring_supervisor", directory, **(own | quick | settings))
 
-    def wait_ready(self) -> "SupervisorDaemon":
-        super().wait_ready()
+    def wait_ready(self, seconds: float = 10.0) -> "SupervisorDaemon":
+        super().wait_ready(seconds)
         wait_for(self.file.exists)
         return self
 

@@ -34,7 +34,7 @@ BAD_REQUESTS = {
 @contextmanager
 def connected(supervisor: SupervisorDaemon) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(10)
+        sock.settimeout(60)
         sock.connect(str(supervisor.control))
         yield sock
 
