@@ -2,6 +2,7 @@
 
 import copy
 import math
+import random
 import re
 import shutil
 import threading
@@ -253,7 +254,7 @@ def test_an_error_that_says_something_else_each_second_is_one_line_in_the_log(ca
 def test_a_device_that_vanishes_comes_back_and_starts_anew_never_has_a_wrong_rate(tmp_path: Path) -> None:
     root = tmp_path / "root"
     shutil.copytree(HOST.path(""), root)
-    clock = Clock()
+    clock, choice = Clock(), random.Random(1)
     made = [one for one in collectors() if one.name in {"disks", "network", "cpu"}]
     sampler = Sampler(made, Host(str(root)), clock=clock)
     files = {name: root / "proc" / name for name in ("diskstats", "net/dev", "stat")}
@@ -263,27 +264,33 @@ def test_a_device_that_vanishes_comes_back_and_starts_anew_never_has_a_wrong_rat
         return "".join(line for line in whole[name].splitlines(True) if what not in line)
 
     def anew(name: str) -> str:
-        """Every counter of the file at the end of 32 bits, or at 0 behind it."""
-        return re.sub(r"(?<= )\\d+(?= )", lambda match: "4294967295" if wrapped else "0", whole[name])
+        """Each counter of the file as it was, at the end of 32 bits, or at 0 behind it."""
+        return re.sub(r"(?<= )\d+(?=[ \n])", lambda match: choice.choice((match[0], "4294967295", "0")), whole[name])
 
     rates: list[float] = []
-    for step in range(8):
-        wrapped = step % 4 == 1
+    fell = 0
+    before: dict[str, Any] = {}
+    for step in range(40):
         for name, gone in (("diskstats", " vda "), ("net/dev", "eth0"), ("stat", "cpu1")):
             files[name].write_text(without(name, gone) if step % 4 == 3 else anew(name), encoding="ascii")
         sampler.tick()
         report = newest(sampler)
         assert all(health["ok"] for health in report["collectors"].values())
         assert ("vda" in report["disks"], "eth0" in report["network"]) == (step % 4 != 3, step % 4 != 3)
-        for devices in (report["disks"], report["network"], report["cpu"]["cores"]):
+        devices = {**report["disks"], **report["network"], **report["cpu"]["cores"], "all": report["cpu"]}
+        for device, about in devices.items():
             rates += [
-                value
-                for about in devices.values()
-                for key, value in about.items()
-                if key.endswith(("_per_second", "_percent", "_latency_seconds"))
+                value for key, value in about.items() if key.endswith(("_per_second", "_percent", "_latency_seconds"))
             ]
+            for key in about:
+                if key.endswith("_total") and about[key] < before.get(device, {}).get(key, 0):
+                    fell += 1
+                    rate = key.removesuffix("_total")
+                    assert not {f"{rate}_per_second", f"{rate.removesuffix('_seconds')}_percent"} & set(about)
+        before = devices
         clock.seconds += 1
-    assert len(rates) > 100
+    assert fell > 100
+    assert len(rates) > 1000
     assert min(rates) >= 0
     assert math.isfinite(max(rates))
 
