@@ -1,6 +1,8 @@
 """The newest samples for Prometheus: the text format, in node_exporter's names (prometheus.io, exposition formats)."""
 
+import functools
 import os
+import re
 import resource
 from collections.abc import Iterable
 from typing import Any
@@ -79,9 +81,15 @@ def _collectors(health: dict[str, Sample]) -> list[str]:
         "# HELP node_scrape_collector_duration_seconds How long a collector took when it ran last.",
         "# TYPE node_scrape_collector_duration_seconds gauge",
     ]
-    return lines + [
+    lines += [
         f'node_scrape_collector_duration_seconds{{collector="{name}"}} {one["duration_seconds"]}'
         for name, one in health.items()
+    ]
+    return [
+        *lines,
+        "# HELP node_textfile_scrape_error Whether a textfile could not be read; the agent reads none.",
+        "# TYPE node_textfile_scrape_error gauge",
+        "node_textfile_scrape_error 0",
     ]
 
 
@@ -94,11 +102,29 @@ def _process() -> list[str]:
         ("cpu_seconds_total", "counter", "Processor time that the agent used.", usage.ru_utime + usage.ru_stime),
         ("resident_memory_bytes", "gauge", "Memory of the agent, shared pages included.", resident),
         ("virtual_memory_bytes", "gauge", "Addresses that the agent has mapped.", virtual),
+        ("virtual_memory_max_bytes", "gauge", "Addresses that it may map.", _limit(resource.RLIMIT_AS)),
+        ("start_time_seconds", "gauge", "When the agent was started, in Unix seconds.", _started(os.getpid())),
         ("open_fds", "gauge", "File descriptors that the agent has open.", len(os.listdir("/proc/self/fd"))),
-        ("max_fds", "gauge", "File descriptors that it may have.", resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
+        ("max_fds", "gauge", "File descriptors that it may have.", _limit(resource.RLIMIT_NOFILE)),
     )
     return [
         line
         for name, kind, meaning, value in values
         for line in (f"# HELP process_{name} {meaning}", f"# TYPE process_{name} {kind}", f"process_{name} {value!r}")
     ]
+
+
+def _limit(kind: int) -> float:
+    """A limit of this process; what has none has that of 64 bits, as the client libraries say it."""
+    limit = resource.getrlimit(kind)[0]
+    return float(2**64 - 1) if limit == resource.RLIM_INFINITY else limit
+
+
+@functools.lru_cache(maxsize=1)
+def _started(pid: int) -> float:
+    """When the process was started, in Unix seconds. Worked out once: alerts look at how often it changes."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        ticks = int(file.read().rpartition(")")[2].split()[19])
+    with open("/proc/stat", encoding="ascii") as file:
+        booted = re.search(r"^btime (\d+)$", file.read(), re.M)
+    return (int(booted[1]) if booted else 0) + ticks / os.sysconf("SC_CLK_TCK")

@@ -1,13 +1,21 @@
 """What the world's dashboards and alerts for node_exporter ask for, and that our agent has it."""
 
+import subprocess
+import sys
+import time
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import pytest
 
 from monitoring_agent import exposition
 from monitoring_agent.collectors.registry import collectors
 
-# Every series in the queries of the dashboard Node Exporter Full (1860), in the order of its panels.
+ROOT = Path(__file__).parents[2]
+
+# Every series in the queries of the dashboard Node Exporter Full (1860), in the order of its panels, but for those that
+# node_exporter does not show either as delivered: interrupts_total, tcp_connection_states, netstat_Tcp_MaxConn, and
+# systemd_socket_accepted_connections_total, which the README names.
 DASHBOARD = """
 pressure_cpu_waiting_seconds_total pressure_memory_waiting_seconds_total pressure_io_waiting_seconds_total
 pressure_memory_stalled_seconds_total pressure_io_stalled_seconds_total cpu_seconds_total load1 load5 load15
@@ -36,6 +44,7 @@ softnet_times_squeezed_total sockstat_TCP_alloc sockstat_UDP_mem_bytes sockstat_
 netstat_IpExt_InOctets netstat_Ip_Forwarding netstat_Icmp_InMsgs netstat_Udp_InErrors netstat_UdpLite_InErrors
 netstat_Tcp_InSegs netstat_TcpExt_ListenOverflows netstat_TcpExt_TCPOFOQueue netstat_Tcp_CurrEstab
 netstat_TcpExt_SyncookiesFailed netstat_Tcp_ActiveOpens scrape_collector_duration_seconds scrape_collector_success
+textfile_scrape_error
 """
 # Those in the alerts on hosts of awesome-prometheus-alerts and of node_exporter's own mixin that are not above.
 ALERTS = """
@@ -59,9 +68,25 @@ def test_every_series_that_is_asked_for_is_one_of_ours(asked: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["cpu_seconds_total", "resident_memory_bytes", "virtual_memory_bytes", "open_fds", "max_fds"]
+    "name",
+    [
+        "cpu_seconds_total",
+        "resident_memory_bytes",
+        "virtual_memory_bytes",
+        "virtual_memory_max_bytes",
+        "open_fds",
+        "max_fds",
+    ],
 )
 def test_the_agent_tells_what_it_uses_itself(name: str) -> None:
     lines = exposition.render([], {}).decode().splitlines()
     (value,) = (float(line.split()[1]) for line in lines if line.startswith(f"process_{name} "))
     assert value > 0
+
+
+def test_the_agent_tells_when_it_was_started() -> None:
+    code = "from monitoring_agent import exposition; print(exposition.render([], {}).decode())"
+    began = time.time()
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (value,) = (float(line.split()[1]) for line in said.splitlines() if line.startswith("process_start_time_seconds "))
+    assert began - 1.5 < value < time.time() + 1.5  # the kernel tells when it was booted to the second
