@@ -12,6 +12,7 @@ from monitoring_agent.collectors import raid, sysfs
 from monitoring_agent.host import Host
 from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample
+from monitoring_agent.shared.journal import printable
 
 _HWMON = "/sys/class/hwmon"
 _THERMAL = "/sys/class/thermal"
@@ -20,7 +21,7 @@ _EDAC = "/sys/devices/system/edac"
 _CPUS = "/sys/devices/system/cpu"
 
 _CHIP = (("chip", "*"), ("sensor", "**"))
-_LABEL = (*_CHIP, ("label", ".label"))
+_LABEL = (("chip", "*"), ("label", ".label"), ("sensor", "**"))
 _NAMED = (("chip", "*"), ("chip_name", ".name"))
 _ZONE = (("type", ".type"), ("zone", "*"))
 _COOLER = (("name", "*"), ("type", ".type"))
@@ -43,7 +44,7 @@ METRICS = (
            _CHIP),
     Metric("temperatures.*.*.label", "what the sensor measures", _HWMON, "node_hwmon_sensor_label", _LABEL),
     Metric("fans.*.*.revolutions_per_minute", "speed of a fan", _HWMON, "node_hwmon_fan_rpm", _CHIP),
-    Metric("fans.*.*.label", "what the fan cools", _HWMON),
+    Metric("fans.*.*.label", "what the fan cools", _HWMON, "node_hwmon_sensor_label", _LABEL),
     Metric("chips.*.name", "what its driver calls a chip with sensors", _HWMON, "node_hwmon_chip_names", _NAMED),
     Metric("zones.*.celsius", "temperature of a part of the machine", _THERMAL, "node_thermal_zone_temp", _ZONE),
     Metric("zones.*.type", "which part that is", _THERMAL),
@@ -154,12 +155,13 @@ def _power(host: Host) -> Sample:
     batteries: Sample = {}
     mains: Sample = {}
     for name in sysfs.names(host, base, r"."):
+        shown = printable(name)  # a wireless mouse says itself what its battery is called
         capacity, online = sysfs.number(host, f"{base}/{name}/capacity"), sysfs.number(host, f"{base}/{name}/online")
         if capacity is not None:
             status = sysfs.text(host, f"{base}/{name}/status") or "unknown"
-            batteries[name] = {"charged_percent": capacity, "status": status}
+            batteries[shown] = {"charged_percent": capacity, "status": status}
         elif online is not None:
-            mains[name] = {"online": online}
+            mains[shown] = {"online": online}
     return {"batteries": batteries, "mains": mains}
 
 

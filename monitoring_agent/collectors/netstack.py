@@ -8,6 +8,7 @@ from collections import Counter
 from monitoring_agent.host import Host
 from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample
+from monitoring_agent.shared.journal import printable
 
 _NETFILTER = "/proc/sys/net/netfilter"
 
@@ -25,7 +26,7 @@ METRICS = (
     ),
     Metric(
         "neighbours.*",
-        "addresses known on the network of an interface",
+        "addresses on the network of an interface that are known or asked for",
         "/proc/net/arp",
         "node_arp_entries",
         (("device", "*"),),
@@ -64,6 +65,6 @@ def parse_softnet(text: str) -> Sample:
 
 
 def parse_neighbours(text: str) -> Sample:
-    """How many complete entries there are for each interface; the first line is a heading."""
+    """How many entries there are for each interface, complete or not: all take room. The first line is a heading."""
     rows = (line.split() for line in text.splitlines()[1:])
-    return dict(Counter(columns[5] for columns in rows if len(columns) >= 6 and columns[2] != "0x0"))
+    return dict(Counter(printable(columns[5]) for columns in rows if len(columns) >= 6))

@@ -27,12 +27,25 @@ STATES = {
     "I": "idle",
 }
 
+_MEANINGS = {
+    "R": "processes that run or want to",
+    "S": "processes that wait until something happens",
+    "D": "processes that wait for a disk or the like, and cannot be interrupted",
+    "Z": "processes that ended, which their parent has not taken notice of",
+    "T": "processes that a signal stopped",
+    "t": "processes that a debugger holds",
+    "I": "threads of the kernel with nothing to do",
+}
+
 METRICS = (
     Metric("processes", "processes", "/proc/PID/stat", "node_processes_pids"),
     Metric("threads", "threads of all processes", "/proc/PID/stat", "node_processes_threads"),
     Metric("limit", "processes and threads allowed", "/proc/sys/kernel/pid_max", "node_processes_max_processes"),
     Metric("threads_limit", "threads allowed", "/proc/sys/kernel/threads-max", "node_processes_max_threads"),
-    Metric("states.*", "processes in this state", "/proc/PID/stat", "node_processes_state", (("state", "*"),)),
+    *(
+        Metric(f"states.{name}", _MEANINGS[letter], "/proc/PID/stat", "node_processes_state", (("state", letter),))
+        for letter, name in STATES.items()
+    ),
     *(
         Metric(f"{top}.*.{key}", meaning, source)
         for top, key, meaning, source in (

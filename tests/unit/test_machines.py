@@ -77,7 +77,6 @@ def id_of(names: tuple[str, ...], path: str) -> str:
 def test_every_metric_of_the_table_is_seen_on_some_machine_or_this_one() -> None:
     rare = {
         "host.domain", "host.virtualization", "filesystems.*.hung_seconds", "filesystems.*.error",
-        "hardware.batteries.*.charged_percent", "hardware.batteries.*.status",
     }  # fmt: skip
     elsewhere = {"units", "restarts", "processes"} | (set() if clock_may_be_read() else {"clock"})
     unseen = set()
@@ -191,6 +190,7 @@ def test_the_physical_server_tells_of_its_hardware() -> None:
     }  # fmt: skip
     assert sample["fans"] == {"nct6775": {"fan1": {"revolutions_per_minute": 1250, "label": "CPU fan"}}}
     assert sample["mains"] == {"AC": {"online": 1}}
+    assert sample["batteries"] == {"BAT0": {"charged_percent": 87, "status": "Not charging"}}
     assert sample["memory_controllers"] == {"0": {"correctable_errors_total": 12, "uncorrectable_errors_total": 0}}
     assert sample["arrays"]["md0"] == {
         "state": "clean", "level": "raid1", "sync_action": "recover", "synchronised_percent": 25.0,
@@ -210,8 +210,12 @@ def test_names_of_any_bytes_are_text_that_can_be_shown_and_sent(tmp_path: Path) 
     strange = b"\xff\xfe\x1b[2J\"\\"
     (root / "proc/sys/kernel/hostname").write_bytes(strange + b"\n")
     (root / "proc/4711/stat").write_bytes((root / "proc/4711/stat").read_bytes().replace(b"(", b"(" + strange, 1))
-    (root / "proc/net/dev").write_bytes((root / "proc/net/dev").read_bytes().replace(b"eth0", strange))
+    for name in ("proc/net/dev", "proc/net/arp"):
+        (root / name).write_bytes((root / name).read_bytes().replace(b"eth0", strange))
     os.rename(root / "sys/class/net/eth0", os.path.join(os.fsencode(root / "sys/class/net"), strange))
+    battery = os.path.join(os.fsencode(root / "sys/class/power_supply"), strange)
+    os.makedirs(battery)
+    Path(os.fsdecode(battery), "capacity").write_text("7\n", encoding="ascii")
     group = os.path.join(os.fsencode(root / "sys/fs/cgroup/system.slice"), strange + b".service")
     os.makedirs(group)
     (root / "sys/fs/cgroup/cgroup.controllers").write_text("cpu\n", encoding="ascii")
@@ -222,6 +226,8 @@ def test_names_of_any_bytes_are_text_that_can_be_shown_and_sent(tmp_path: Path) 
     assert by_name["host"]["hostname"] == shown
     assert by_name["network"][shown]["received_bytes_total"] == 835783048
     assert by_name["links"][shown]["state"] == "up"
+    assert by_name["netstack"]["neighbours"][shown] == 3
+    assert by_name["hardware"]["batteries"][shown]["charged_percent"] == 7
     assert by_name["control_groups"][f"system.slice/{shown}.service"] == {"memory_bytes": 4096}
     assert any(one["name"].startswith(shown) for one in by_name["processes"]["top_memory"].values())
     for sample in by_name.values():
@@ -259,7 +265,7 @@ def test_the_virtual_machine_tells_of_its_network() -> None:
     sample = netstack.collect(tree("vm"))
     assert sample["conntrack_used_percent"] == 0.06
     assert sample["softnet"]["0"] == {"processed_total": 0xC8A1, "dropped_total": 2, "times_squeezed_total": 5}
-    assert sample["neighbours"] == {"eth0": 2}
+    assert sample["neighbours"] == {"eth0": 3}
     assert links.collect(tree("vm"))["eth0"]["receive_nohandler_total"] == 12
 
 
