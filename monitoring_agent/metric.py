@@ -7,6 +7,7 @@ from typing import Any
 _UNITS = (
     ("_bytes_per_second", "bytes per second"),
     ("_bytes", "bytes"),
+    ("Octets", "bytes"),
     ("_seconds", "seconds"),
     ("_percent", "per cent"),
     ("celsius", "degrees Celsius"),

@@ -259,14 +259,25 @@ def test_units_and_containers_are_told_from_the_slices_above_them() -> None:
 
 def test_the_virtual_machine_tells_of_its_network() -> None:
     assert links.collect(tree("vm"))["eth0"]["speed_bytes_per_second"] == 125_000_000
-    assert protocols.collect(tree("vm"))["TcpExt_TCPTimeouts"] == 77
-    assert protocols.collect(tree("vm"))["Icmp6_InMsgs"] == 3
+    assert protocols.collect(tree("vm"))["TcpExt_TCPTimeouts_total"] == 77
+    assert protocols.collect(tree("vm"))["Icmp6_InMsgs_total"] == 3
+    assert protocols.collect(tree("vm"))["Tcp_CurrEstab"] == 12
     assert sockets.collect(tree("vm"))["TCP_mem_bytes"] == 3 * 4096
     sample = netstack.collect(tree("vm"))
     assert sample["conntrack_used_percent"] == 0.06
     assert sample["softnet"]["0"] == {"processed_total": 0xC8A1, "dropped_total": 2, "times_squeezed_total": 5}
     assert sample["neighbours"] == {"eth0": 3}
     assert links.collect(tree("vm"))["eth0"]["receive_nohandler_total"] == 12
+
+
+def test_what_the_protocols_count_has_a_rate_and_what_they_hold_has_none() -> None:
+    (collector,) = (one for one in fresh() if one.name == "protocols")
+    before = collector.collect(tree("vm"))
+    now = before | {"Tcp_RetransSegs_total": before["Tcp_RetransSegs_total"] + 15, "Tcp_CurrEstab": 20}
+    sample = collector.derive(before, now, 5.0)
+    assert (sample["Tcp_RetransSegs_per_second"], sample["Tcp_InSegs_per_second"]) == (3.0, 0.0)
+    assert not [name for name in sample if name.startswith(("Tcp_CurrEstab_", "Ip_Forwarding_"))]
+    assert render([(collector, sample)], {}).count(b"node_netstat_Tcp_RetransSegs 325\n") == 1
 
 
 def test_the_scheduler_tells_how_long_tasks_ran_and_waited() -> None:
