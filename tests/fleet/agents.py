@@ -12,6 +12,7 @@ from monitoring_agent.since import MAX_PAST_REPORTS, MAX_STEPS_BEHIND
 from tests.fleet.content import Content
 
 HEALTH, METRICS, EXPOSITION = "/healthcheck", "/getmetrics", "/metrics"
+PAST = "/getmetrics?past"  # for the records: what is asked of the past is no poll
 REMEMBERED_REQUESTS = 4096
 MAX_HEAD_BYTES = 65536
 DRIP_SECONDS = 0.1
@@ -120,21 +121,17 @@ class SimulatedAgent:
         return b'{"schema":%d,"since":%d,"until":%d,"moves":[%b]}' % (wire.SCHEMA, held, self._answers, moves)
 
     def _past(self, query: bytes) -> bytes | None:
-        """An old report and a minute of what changed behind it. A simulated agent forgets nothing."""
+        """An old report and a minute of what moved behind it. A simulated agent forgets nothing."""
         if not query.startswith(b"past="):
             return None
         first = int(query[5:].partition(b"&")[0])
         numbers = range(first + 1, min(first + MAX_PAST_REPORTS, self._answers + 1))
-        changes = b",".join(self._patch(number) for number in numbers)
-        return b'{"schema":%d,"report":%b,"changes":[%b]}' % (wire.SCHEMA, self._report(first), changes)
+        parts = (self._content.layout, self._report(first), b",".join(self._moves(number) for number in numbers))
+        return b'{"schema":%d,%b,"report":%b,"moves":[%b]}' % (wire.SCHEMA, *parts)
 
     def _moves(self, number: int) -> bytes:
         at = time.time() - (self._answers - number)
         return b'{"sequence":%d,"collected_at":%.3f%b' % (number, at, self._content.moves(number))
-
-    def _patch(self, number: int) -> bytes:
-        at = time.time() - (self._answers - number)
-        return b'{"sequence":%d,"collected_at":%.3f%b' % (number, at, self._content.change(number))
 
 
 class Connection(asyncio.Protocol):
@@ -170,7 +167,7 @@ class Connection(asyncio.Protocol):
         location, _, query = target[0].partition(b"?") if target else (b"", b"", b"")
         path = location.decode("latin-1")
         agent = self._agent
-        agent.record(path)
+        agent.record(PAST if query.startswith(b"past=") else path)
         if agent.behaviour is Behaviour.SILENT:
             return
         if self._needs_token and path != HEALTH and b"\r\nauthorization: bearer " not in head.lower():

@@ -12,7 +12,6 @@ from monitoring_agent.host import Host
 from monitoring_agent.sampler import Sampler
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.layout import Layout
-from monitoring_agent.shared.patch import difference
 from tests.fleet.movement import Counter, Gauge, Moving, Piece, Rate, chance, frames, remembered
 
 # Said anew for each agent and answer; everything else is shared by the agents of a kind.
@@ -49,8 +48,7 @@ class Content:
     host: Tree
     values: int
     report: Callable[[int], bytes]  # begins with a comma, to stand behind the own keys
-    change: Callable[[int], bytes]  # the same for what changed since the answer before
-    moves: Callable[[int], bytes]  # the same by the numbers of the layout
+    moves: Callable[[int], bytes]  # the same for what moved since the answer before, by the numbers of the layout
     layout: bytes
     exposition: Callable[[int], bytes]
 
@@ -80,17 +78,7 @@ def _content(report: Tree, uptime: float, kind: int) -> Content:
     layout.values(json.loads(b"{" + whole(1)[1:]))
     moves = _moves(whole, layout)
     numbers = b'"layout":[1,%d],"numbers":%b' % (layout.count, wire.encode(layout.tree))
-    return Content(
-        report["host"], count_values(report), whole, _changes(whole), moves, numbers, frames(_exposed(exposed))
-    )
-
-
-def _changes(whole: Callable[[int], bytes]) -> Callable[[int], bytes]:
-    def change(answer: int) -> bytes:
-        before, after = (json.loads(b"{" + whole(number)[1:]) for number in (answer - 1, answer))
-        return b"," + wire.encode(difference(before, after))[1:]
-
-    return remembered(change)
+    return Content(report["host"], count_values(report), whole, moves, numbers, frames(_exposed(exposed)))
 
 
 def _moves(whole: Callable[[int], bytes], layout: Layout) -> Callable[[int], bytes]:
