@@ -75,7 +75,7 @@ def collectors() -> tuple[Collector, ...]:
         Collector("clock", 15, clock.Clock().collect, may_block=True, metrics=clock.METRICS),
         Collector("hardware", 15, hardware.collect, may_block=True, metrics=hardware.METRICS),
         Collector("units", 30, units.collect, may_block=True, metrics=units.METRICS),
-        Collector("restarts", 300, units.collect_restarts, may_block=True, metrics=units.RESTARTS_METRICS),
+        Collector("restarts", 30, units.Restarts().collect, may_block=True, metrics=units.RESTARTS_METRICS),
         Collector(
             "packages", 3600, packages.Packages().collect, may_block=True, delay_seconds=10, metrics=packages.METRICS
         ),

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,36 @@ def test_units_are_counted_and_failed_ones_named_as_systemctl_does(machine: Mach
     failed = machine.run("systemctl list-units --all --failed --plain --no-legend | wc -l")
     assert report(machine)["units"]["states"]["failed"] == int(failed)
     machine.run("systemctl reset-failed doomed")
+
+
+def test_units_in_each_state_are_as_many_as_systemctl_says(machine: Machine) -> None:
+    def by_systemctl() -> dict[str, int]:
+        lines = machine.run("systemctl list-units --all --plain --no-legend --full").splitlines()
+        return Counter(line.split()[2] for line in lines)
+
+    def the_same() -> bool:
+        before, said, after = by_systemctl(), report(machine).get("units", {}).get("states", {}), by_systemctl()
+        return bool(said) and before == after == Counter({state: count for state, count in said.items() if count})
+
+    machine.wait_until(the_same, 40, "both count the same")
+
+
+def test_restarts_of_a_service_are_told_within_a_minute_and_as_systemctl_counts_them(machine: Machine) -> None:
+    def by_systemctl() -> int:
+        return int(machine.run("systemctl show --value -p NRestarts phoenix"))
+
+    whole_report(machine)
+    machine.run("systemd-run --unit=phoenix -p Restart=always -p RestartSec=12 sh -c 'sleep 1; exit 1'")
+
+    def told() -> int:
+        count: int = report(machine).get("restarts", {}).get("phoenix.service", {}).get("restarts_total", 0)
+        return count
+
+    machine.wait_until(told, 60, "a restart is told")
+    first = told()
+    machine.wait_until(lambda: told() > first, 60, "more restarts are told")
+    assert told() <= by_systemctl() <= told() + 3
+    machine.run("systemctl stop phoenix")
 
 
 def test_pending_updates_are_worked_out_without_root_and_without_a_network(machine: Machine) -> None:

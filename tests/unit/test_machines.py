@@ -15,8 +15,6 @@ import pytest
 from monitoring_agent.collectors import clock, control_groups, hardware, links, netstack, protocols, scheduler, sockets
 from monitoring_agent.collectors.packages import Packages, parse_simulation
 from monitoring_agent.collectors.registry import Collector, collectors
-from monitoring_agent.collectors.units import parse as parse_units
-from monitoring_agent.collectors.units import parse_restarts
 from monitoring_agent.exposition import render
 from monitoring_agent.host import Host
 from monitoring_agent.metric import find
@@ -324,22 +322,6 @@ def test_a_debian_machine_tells_what_it_waits_for_and_asks_apt_only_when_somethi
 
 def test_a_machine_without_dpkg_waits_for_nothing() -> None:
     assert Packages(lambda: SIMULATION).collect(tree("arm")) == {}
-
-
-def test_failed_units_are_named_with_the_way_they_failed() -> None:
-    text = (
-        "ssh.service loaded active running OpenBSD Secure Shell server\n"
-        "nginx.service loaded failed failed A web server\n"
-        "odd\\x2dname.mount not-found inactive dead odd\n"
-    )
-    sample = parse_units(text)
-    assert sample["failed"] == {"nginx.service": "loaded, failed"}
-    assert (sample["states"]["active"], sample["states"]["failed"], sample["states"]["inactive"]) == (1, 1, 1)
-
-
-def test_services_that_were_restarted_are_counted() -> None:
-    text = "Id=a.service\nNRestarts=3\n\nNRestarts=0\nId=b.service\n\nId=c.service\nNRestarts=[not set]\n"
-    assert parse_restarts(text) == {"a.service": {"restarts_total": 3}}
 
 
 def test_no_link_in_a_frozen_tree_leads_above_itself() -> None:
