@@ -27,8 +27,8 @@ METRICS = (
     Metric(
         "reboot_required_by.*", "a package for which a reboot is needed", "/run/reboot-required.pkgs, /var/lib/dpkg"
     ),
-    Metric("release_end_of_life_at", "when the support of the release ends", "/usr/share/distro-info"),
-    Metric("release_end_of_lts_at", "when its long-term support ends", "/usr/share/distro-info"),
+    Metric("release_end_of_life_at", "when the support of the release ends", "distro-info-data"),
+    Metric("release_end_of_lts_at", "when its long-term support ends", "distro-info-data"),
 )
 
 # Inst libssl3 [3.0.1] (3.0.2 Debian-Security:12/stable-security [amd64])

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -314,7 +315,10 @@ def test_a_debian_machine_tells_what_it_waits_for_and_asks_apt_only_when_somethi
     assert (sample["updates_pending"], sample["packages_held"], sample["reboot_required"]) == (2, 1, 1)
     # dbus and the kernel said so themselves; the other kernel was installed since the machine was started.
     assert {"dbus", "linux-image-6.1.0-29-amd64"} <= set(sample["reboot_required_by"])
-    assert sample["release_end_of_life_at"] < sample["release_end_of_lts_at"]
+    days = [time.strftime("%F", time.localtime(sample[f"release_end_of_{what}_at"])) for what in ("life", "lts")]
+    assert days == ["2026-06-10", "2028-06-30"]
+    described = {metric.path for one in collectors() if one.name == "packages" for metric in one.metrics}
+    assert {re.sub(r"(reboot_required_by)\..*", r"\1.*", path) for path, _ in leaves(sample)} <= described
     (root / "var/lib/dpkg/status").write_text("", encoding="ascii")
     assert collector.collect(Host(str(root)))["packages_held"] == 0
     assert len(asked) == 2
