@@ -228,20 +228,6 @@ def test_the_top_five_are_those_that_used_most_since_the_last_look(copied: Path)
     assert top["900"] == {"name": "busy900", "user": top["900"]["user"], "cpu_percent": round(300 / ticks * 10, 1)}
 
 
-def test_traffic_is_counted_from_the_look_that_could_see_it_first(copied: Path) -> None:
-    host, collector = Host(str(copied)), processes.Processes()
-    live(copied, 800, 1000)
-    live(copied, 801, 1000)
-    (copied / "proc/801/io").write_text("read_bytes: 1000\nwrite_bytes: 500\n", encoding="ascii")
-    collector.collect(host)
-    live(copied, 900, 10)
-    for pid in (800, 801, 900):
-        (copied / f"proc/{pid}/io").write_text("read_bytes: 4000\nwrite_bytes: 2500\n", encoding="ascii")
-    (copied / "proc/uptime").write_text("46521.92 91204.50\n", encoding="ascii")
-    top = {pid: one["io_bytes_per_second"] for pid, one in collector.collect(host)["top_io"].items()}
-    assert top == {"900": 650.0, "801": 500.0}  # the one has begun since, of 800 nothing was known
-
-
 def test_the_top_five_never_show_arguments(copied: Path) -> None:
     (copied / "proc/4711/cmdline").write_bytes(b"worker\0--password=secret\0")
     assert "secret" not in str(processes.Processes().collect(Host(str(copied))))
