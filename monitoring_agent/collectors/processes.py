@@ -15,6 +15,7 @@ from monitoring_agent.shared.journal import printable
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+PF_KTHREAD = 0x00200000  # among the flags of proc(5); include/linux/sched.h
 TOP = 5
 
 STATES = {
@@ -54,6 +55,7 @@ METRICS = (
             ("top_io", "io_bytes_per_second", "bytes from and to disks since the sample before", "/proc/PID/io"),
         )
     ),
+    Metric("top_io_scope", "own where the kernel tells the agent of its own user's processes alone", "/proc/PID/io"),
     *(
         Metric(f"{top}.*.{key}", meaning, "/proc/PID")
         for top in ("top_cpu", "top_memory", "top_io")
@@ -71,6 +73,7 @@ class Process(NamedTuple):
     cpu_seconds: float
     started: int
     resident_bytes: int
+    is_kernel: bool
 
 
 class Processes:
@@ -80,11 +83,13 @@ class Processes:
         self._before: dict[int, tuple[int, float, int | None]] = {}
         self._seconds_before: float | None = None
         self._owners: dict[tuple[int, int], str] = {}
+        self._refused = False  # whether the kernel would not tell the traffic of some process
 
     def collect(self, host: Host) -> Sample:
         """`{processes, threads, limit, threads_limit, states: {…}, top_cpu: {"4711": {name, user, cpu_percent}}, …}`.
 
-        `top_io` has only processes whose /proc/PID/io the agent may read: its own, or all if it is root.
+        `top_io` has only processes whose /proc/PID/io the agent may read: all if it is root, or else its own user's,
+        and then `top_io_scope` is `own`.
         """
         sample: Sample = {"processes": 0, "threads": 0, "states": dict.fromkeys(STATES.values(), 0)}
         processes = _read_all(host)
@@ -110,14 +115,15 @@ class Processes:
                     self._owners[life] = known.get(life) or self._owners.get(life) or host.owner(pid)
                     top[str(pid)] = {"name": processes[pid].name, "user": self._owners[life], key: used[pid]}
             sample[name] = top
-        return sample
+        return sample | ({"top_io_scope": "own"} if self._refused else {})
 
     def _uses(self, host: Host, processes: dict[int, Process]) -> list[tuple[str, str, dict[int, float]]]:
         """What each process uses of memory, and since the last look of processors and disks."""
         now = float(host.read("/proc/uptime").split()[0])
+        self._refused = False
         total = {
-            # A thread of the kernel, which has no memory, does nothing on its own account.
-            pid: (one.started, one.cpu_seconds, _io_bytes(host, pid) if one.resident_bytes else None)
+            # A thread of the kernel does nothing on its own account.
+            pid: (one.started, one.cpu_seconds, None if one.is_kernel else self._io_bytes(host, pid))
             for pid, one in processes.items()
         }
         before, self._before = self._before, total
@@ -134,9 +140,24 @@ class Processes:
             then = before.get(pid, (started, 0.0, 0))
             _, cpu_before, io_before = then if then[0] == started else (started, 0.0, 0)
             cpu[pid] = round(max(0.0, cpu_seconds - cpu_before) / seconds * 100, 1)
-            if io_bytes is not None:
-                traffic[pid] = round(max(0, io_bytes - (io_before or 0)) / seconds, 1)
+            if io_bytes is not None and io_before is not None:
+                traffic[pid] = round(max(0, io_bytes - io_before) / seconds, 1)
         return [*uses, ("top_cpu", "cpu_percent", cpu), ("top_io", "io_bytes_per_second", traffic)]
+
+    def _io_bytes(self, host: Host, pid: int) -> int | None:
+        """Bytes from and to disks, or None where the agent may not know, or the process has ended."""
+        try:
+            text = host.read(f"/proc/{pid}/io")
+        except PermissionError:
+            self._refused = True
+            return None
+        except OSError:
+            return None
+        counts = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+        try:
+            return int(counts["read_bytes"]) + int(counts["write_bytes"])
+        except (KeyError, ValueError):
+            return None
 
 
 def parse(text: str) -> Process:
@@ -155,6 +176,7 @@ def parse(text: str) -> Process:
         cpu_seconds=(int(columns[11]) + int(columns[12])) / TICKS_PER_SECOND,
         started=int(columns[19]),
         resident_bytes=int(columns[21]) * PAGE_BYTES,
+        is_kernel=bool(int(columns[6]) & PF_KTHREAD),
     )
 
 
@@ -168,16 +190,3 @@ def _read_all(host: Host) -> dict[int, Process]:
         except (OSError, ValueError):
             continue  # it ended between the listing and the reading
     return processes
-
-
-def _io_bytes(host: Host, pid: int) -> int | None:
-    """Bytes from and to disks, or None where the agent may not know."""
-    try:
-        text = host.read(f"/proc/{pid}/io")
-    except OSError:
-        return None
-    counts = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
-    try:
-        return int(counts["read_bytes"]) + int(counts["write_bytes"])
-    except (KeyError, ValueError):
-        return None

@@ -73,6 +73,12 @@ def test_a_process_that_writes_is_among_the_top_five_with_what_it_wrote() -> Non
     assert top[str(process.pid)]["io_bytes_per_second"] * wall == pytest.approx(WRITTEN_BYTES, rel=TRAFFIC)
 
 
+def test_where_the_traffic_of_others_is_not_told_the_top_five_say_so() -> None:
+    looked = subprocess.run(["cat", "/proc/1/io"], capture_output=True, check=False)  # process 1 is root's
+    scope = Processes().collect(Host()).get("top_io_scope")
+    assert scope == ("own" if looked.returncode else None)
+
+
 def test_processes_that_end_while_they_are_read_are_simply_gone() -> None:
     collector = Processes()
     lives = "import subprocess\nwhile True: subprocess.run(['true'])"

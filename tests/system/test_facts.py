@@ -89,6 +89,14 @@ def test_pending_updates_are_worked_out_without_root_and_without_a_network(machi
     assert said["reboot_required"] in {0, 1}
 
 
+def test_the_top_five_by_traffic_say_that_they_are_of_the_agent_s_own_user_alone(machine: Machine) -> None:
+    machine.wait_until(lambda: "top_io" in report(machine).get("processes", {}), 40, "processes were looked at twice")
+    said = report(machine)["processes"]
+    assert said["top_io_scope"] == "own"
+    assert {one["user"] for one in said["top_io"].values()} <= {"_monitoring-agent"}
+    assert "root" in {one["user"] for one in said["top_memory"].values()}
+
+
 def previous(machine: Machine) -> Any:
     machine.wait_until(lambda: report(machine), 20, "the agent answers")
     return report(machine)["agent"].get("previous")

@@ -205,10 +205,10 @@ def copied(tmp_path: Path) -> Path:
     return root
 
 
-def live(root: Path, pid: int, ticks: int, started: int = 100, pages: int = 500) -> None:
+def live(root: Path, pid: int, ticks: int, started: int = 100, pages: int = 500, flags: int = 0) -> None:
     """Let a process of the machine have used so many ticks."""
     (root / f"proc/{pid}").mkdir(exist_ok=True)
-    rest = f"R 1 1 1 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 1 0 {started} 0 {pages} 0"
+    rest = f"R 1 1 1 0 -1 {flags} 0 0 0 0 {ticks} 0 0 0 20 0 1 0 {started} 0 {pages} 0"
     (root / f"proc/{pid}/stat").write_text(f"{pid} (busy{pid}) {rest}\n", encoding="ascii")
 
 
@@ -226,6 +226,23 @@ def test_the_top_five_are_those_that_used_most_since_the_last_look(copied: Path)
     ticks = os.sysconf("SC_CLK_TCK")
     assert list(top) == ["900", "807", "806", "805", "804"]
     assert top["900"] == {"name": "busy900", "user": top["900"]["user"], "cpu_percent": round(300 / ticks * 10, 1)}
+
+
+def test_traffic_is_counted_from_the_look_that_could_see_it_first(copied: Path) -> None:
+    host, collector = Host(str(copied)), processes.Processes()
+    live(copied, 800, 1000)
+    live(copied, 801, 1000)
+    live(copied, 802, 1000, pages=0)  # as in its first moments, or when it is swapped out
+    live(copied, 803, 1000, pages=0, flags=processes.PF_KTHREAD)
+    (copied / "proc/801/io").write_text("read_bytes: 1000\nwrite_bytes: 500\n", encoding="ascii")
+    (copied / "proc/802/io").write_text("read_bytes: 2000\nwrite_bytes: 500\n", encoding="ascii")
+    collector.collect(host)
+    live(copied, 900, 10)
+    for pid in (800, 801, 802, 803, 900):
+        (copied / f"proc/{pid}/io").write_text("read_bytes: 4000\nwrite_bytes: 2500\n", encoding="ascii")
+    (copied / "proc/uptime").write_text("46521.92 91204.50\n", encoding="ascii")
+    top = {pid: one["io_bytes_per_second"] for pid, one in collector.collect(host)["top_io"].items()}
+    assert top == {"900": 650.0, "801": 500.0, "802": 400.0}  # the first has begun since; of 800 nothing was known
 
 
 def test_the_top_five_never_show_arguments(copied: Path) -> None:
