@@ -198,7 +198,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _leader(nspawn: int) -> int | None:
     """The child of systemd-nspawn that is process 1 in its own namespace; its first child only prepares that."""
     for child in Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text().split():
-        with contextlib.suppress(FileNotFoundError):
+        # Gone before it is opened, or before it is read.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             status = Path(f"/proc/{child}/status").read_text()
             numbers = next(line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:"))
             if len(numbers) > 1 and numbers[-1] == "1":
