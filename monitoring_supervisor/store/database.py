@@ -100,7 +100,8 @@ class Event:
 class Known:
     """Where an agent's lists end, the last report and state that are stored, and how much is kept of it.
 
-    `bytes` counts blocks, minutes and hours, and is written with the next block: after a crash it is a little off.
+    `bytes` counts blocks and all minutes and hours, and is written with the next block: after a crash it is a little
+    off.
     """
 
     id: int
@@ -237,8 +238,10 @@ class Database:
     def _minute(self, name: str, points: Points) -> Row:
         known = self._agent(name)
         self._last_minute = number = self._last_minute + 1
-        row = (number, known.id, known.minute, points.at[0], blocks.pack_points(points))
+        body = blocks.pack_points(points)
+        row = (number, known.id, known.minute, points.at[0], body)
         known.minute = number
+        known.bytes += len(body)
         self._touched[known.id] = known
         return row
 

@@ -4,7 +4,7 @@ Otherwise one that has too much to say would push out the history of all, since 
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from monitoring_supervisor.store.database import Database, Known
@@ -90,15 +90,25 @@ def _largest(database: Database, limit: float) -> Known | None:
 
 
 def _delete_points(database: Database, agent: Known, excess: float) -> int:
-    """Of one that has no blocks left: its minutes, and then its hours."""
+    """Of one that has no blocks left: its hours of minutes, then its hours, then the minutes of this hour."""
     freed = 0
     for table in ("minutes", "hours"):
         rows = database.connection.execute(
             f"SELECT rowid, length(body) FROM {table} WHERE agent = ? ORDER BY began", (agent.id,)
         ).fetchmany(WALKED_AT_ONCE)
-        for number, length in rows:
-            if freed >= excess:
-                return freed
-            database.connection.execute(f"DELETE FROM {table} WHERE rowid = ?", (number,))
-            freed += length
+        freed += _delete_some(database, table, rows, excess - freed)
+    numbers = [number for number, _ in database.listed("recent", agent, agent.minute)]
+    select = "SELECT id, length(body) FROM recent WHERE id = ?"
+    recent = [database.connection.execute(select, (number,)).fetchone() for number in reversed(numbers)]
+    return freed + _delete_some(database, "recent", recent, excess - freed)
+
+
+def _delete_some(database: Database, table: str, rows: Iterable[tuple[int, int]], excess: float) -> int:
+    """Delete of these rows, number and bytes of each, as many as that takes. Returns how many bytes those had."""
+    freed = 0
+    for number, length in rows:
+        if freed >= excess:
+            break
+        database.connection.execute(f"DELETE FROM {table} WHERE rowid = ?", (number,))
+        freed += length
     return freed

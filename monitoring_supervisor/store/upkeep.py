@@ -161,7 +161,7 @@ def _hours_of_minutes(database: Database, agent: Known, settled: float) -> None:
         else:
             stays.append(number)
     for hour, numbers in sorted(by_hour.items()):
-        bodies = (connection.execute("SELECT body FROM recent WHERE id = ?", (one,)).fetchone() for one in numbers)
+        bodies = [connection.execute("SELECT body FROM recent WHERE id = ?", (one,)).fetchone() for one in numbers]
         parts = _readable(bodies)
         row = (agent.id, hour, hour + HOUR_SECONDS)
         if parts:
@@ -170,6 +170,7 @@ def _hours_of_minutes(database: Database, agent: Known, settled: float) -> None:
             for table, packed in (("minutes", blocks.pack_points(points)), ("hours", blocks.pack_points(summary))):
                 connection.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?)", (*row, packed))
                 agent.bytes += len(packed)
+        database.forget(agent.id, sum(len(body) for (body,) in bodies))
         connection.executemany("DELETE FROM recent WHERE id = ?", [(one,) for one in numbers])
     if by_hour:
         # What came late lies between others in the list: those that stay are linked to each other again.

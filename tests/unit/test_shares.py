@@ -118,6 +118,26 @@ def test_minutes_and_hours_of_one_with_ever_new_numbers_go_before_anything_of_th
     assert len(store.left(QUIET[0])) >= 48, "what was within the time for reports"
 
 
+def test_minutes_of_ever_new_numbers_do_not_push_out_the_others_before_their_hour_is_over(tmp_path: Path) -> None:
+    store = Store(tmp_path / "history.db", max_bytes=4_000_000)
+    for minute in range(60):
+        store.now = 1000.0 + minute * 60.0
+        points: dict[str, Any] = {noise(20): number for number in range(4000)}
+        minutes = [
+            (NOISY, blocks.single(store.now, points)),
+            *((name, blocks.single(store.now, {"a": 1})) for name in QUIET),
+        ]
+        store.database.write([block(name, minute, store.now, 2000) for name in QUIET], minutes, [], store.now)
+        store.keep_up()
+    assert upkeep.size(store.database) <= store.retention.max_bytes
+    known = store.database.known
+    kept = {name: len(list(store.database.listed("recent", one, one.minute))) for name, one in known.items()}
+    assert 3 < kept.pop(NOISY) < 30
+    assert kept == dict.fromkeys(QUIET, 60)
+    store.database.close()
+    assert len(store.left(QUIET[0])) == 60
+
+
 def test_what_is_counted_of_an_agent_is_what_is_there_of_it(tmp_path: Path) -> None:
     store = Store(tmp_path / "history.db", max_bytes=3_000_000)
     for hour in range(40):
@@ -129,7 +149,7 @@ def test_what_is_counted_of_an_agent_is_what_is_there_of_it(tmp_path: Path) -> N
     for name, known in store.database.known.items():
         sums = (
             store.database.connection.execute(f"SELECT sum(length(body)) FROM {table} WHERE agent = ?", (known.id,))
-            for table in ("blocks", "minutes", "hours")
+            for table in ("blocks", "recent", "minutes", "hours")
         )
         assert known.bytes == sum(row.fetchone()[0] or 0 for row in sums), name
     store.database.close()
