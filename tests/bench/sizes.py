@@ -28,7 +28,8 @@ STATUSES = 15
 class Size:
     """What the supervisor used with so many agents. `disk_bytes` is all that it had written to disk.
 
-    `status_seconds` is how long `monitoringctl status` takes meanwhile, from its start to its end.
+    `status_seconds` is how long `monitoringctl status` takes meanwhile, from its start to its end; `end_seconds` how
+    long the supervisor takes to end, and `saved_all` whether all was saved then.
     """
 
     agents: int
@@ -40,6 +41,8 @@ class Size:
     lateness_seconds: Spread
     polls_missed: int
     status_seconds: float
+    end_seconds: float
+    saved_all: bool
 
     @property
     def cores(self) -> float:
@@ -75,6 +78,9 @@ def _measure(fleet: Fleet, place: Path, window_seconds: float) -> Size:
         child.require_running()
         written, memory = _written_bytes(child) - written, child.memory()
         status = statistics.median(ours.ctl_seconds(place, "status") for _ in range(STATUSES))
+        ending = time.monotonic()
+        child.end()
+        ended = time.monotonic()
     punctuality = of_fleet(statement, METRICS, INTERVAL_SECONDS)
     return Size(
         agents=len(fleet.names),
@@ -86,6 +92,8 @@ def _measure(fleet: Fleet, place: Path, window_seconds: float) -> Size:
         lateness_seconds=spread(punctuality.lateness),
         polls_missed=punctuality.missed,
         status_seconds=status,
+        end_seconds=ended - ending,
+        saved_all=not any("ended without" in line for line in child.log_lines()),
     )
 
 
@@ -112,11 +120,12 @@ def tables(result: dict[str, Any]) -> str:
                 milliseconds(size.lateness_seconds["p99"]),
                 f"{size.polls_missed:,}",
                 milliseconds(size.status_seconds),
+                f"{size.end_seconds:.1f} s" if size.saved_all else "not all saved",
             ),
         )
         for size in sizes
     ]
-    columns = ("of a core", "CPU per poll", "RSS", "to disk", "late, p50", "late, p99", "missed", "ctl status")
+    columns = ("of a core", "CPU per poll", "RSS", "to disk", "late, p50", "late, p99", "missed", "status", "to end")
     notes = (
         f"Each asked every {result['interval_seconds']:g} s, everything stored; {sizes[0].seconds:.0f} s each after"
         f" {WARM_UP_SECONDS:.0f} s of warming up.",

@@ -292,6 +292,9 @@ def test_thousands_of_lines_change_while_running_and_who_stays_notices_nothing(m
         wait_for(lambda: ask(supervisor, ask="status")["counts"]["down"], 90)
         assert list(ask(supervisor, ask="status")["agents"]) == ["no-such-machine.invalid:5000"]
         assert all("no-such-machine" in line for line in supervisor.lines if " is down: " in line)
+        supervisor.signal(signal.SIGTERM)
+        assert supervisor.wait(30) == 0
+        assert not supervisor.said("ended without"), "thousands are saved at the end, too"
 
 
 def test_a_name_that_leads_to_another_machine_and_two_names_for_one_are_told_once(

@@ -2,6 +2,8 @@
 
 import json
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import pytest
 from monitoring_supervisor.fleet import Fleet
 from monitoring_supervisor.model import Failure, Kind, Policy, Question, Reason, Scrape, Standing, State, Target
 from monitoring_supervisor.store import snapshot
+from monitoring_supervisor.store.pace import Pace
+from tests.integration.daemons import wait_for
 
 A, B = Target("10.0.0.1:5000", "10.0.0.1", 5000, labels=(("role", "db"),)), Target("b:5000", "b", 5000)
 REPORT = b'{"schema":1,"sequence":7,"collected_at":5.5,"load":{"load_1m":0.5}}'
@@ -184,3 +188,48 @@ def test_the_writer_says_that_it_failed_and_that_it_works_again(tmp_path: Path) 
     directory.mkdir()
     assert writer.close([b"{}"], 5.0)
     assert (directory / "metrics_data.json").read_bytes() == b"{}"
+
+
+def test_the_writer_rests_between_the_pieces_but_not_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "WORK_SECONDS", 0.0)
+    monkeypatch.setattr(snapshot, "REST", 1e9)
+    path = tmp_path / "metrics_data.json"
+    writer = snapshot.Writer(path)
+    asked: list[int] = []
+
+    def pieces() -> Iterator[bytes]:
+        for number in range(3):
+            asked.append(number)
+            yield b"%d" % number
+
+    assert writer.offer(pieces())
+    wait_for(lambda: asked == [0])
+    time.sleep(0.1)
+    assert asked == [0], "it rests"
+    assert writer.close(pieces(), 5.0)
+    assert asked == [0, 1, 2] * 2
+    assert path.read_bytes() == b"012"
+    assert writer.written == 2
+    assert writer.written_seconds < 5.0
+
+
+def test_while_the_writer_goes_on_it_is_not_stuck_however_long_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "WORK_SECONDS", 0.0)
+    pace = Pace(snapshot.Writer(tmp_path / "metrics_data.json"))
+    longest = 0.0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal longest
+        for _ in range(20):
+            time.sleep(0.05)
+            longest = max(longest, pace.writer_stuck_seconds())
+            yield b"x"
+
+    assert pace.writer.offer(pieces())
+    started = time.monotonic()
+    wait_for(lambda: pace.writer.written == 1)
+    assert longest < (time.monotonic() - started) / 2
