@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from monitoring_agent.arbiter import GRACE_SECONDS
 from monitoring_agent.collectors.registry import collectors
 from monitoring_agent.server import THREADS
 from monitoring_agent.shared import address
@@ -23,6 +24,10 @@ from monitoring_agent.shared.layout import Layout, numbers
 from monitoring_agent.shared.patch import apply
 from tests.integration.conftest import MakeAgent
 from tests.integration.daemons import TOKEN, AgentDaemon, free_port, wait_for
+
+# Less than the five seconds after which the agent cuts off a client that does not go on: who is answered within that
+# did not wait for such a one, and a busy machine has time to answer.
+CUT_OFF_SECONDS = 4.0
 
 
 @pytest.fixture
@@ -176,12 +181,12 @@ def test_clients_that_never_finish_hold_no_thread_and_are_cut_off(agent: AgentDa
         sock.sendall(said)
     started = time.monotonic()
     assert agent.get("/getmetrics")[0] == 200
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < CUT_OFF_SECONDS
     for sock in slow:
         with contextlib.suppress(ConnectionResetError):
             assert sock.recv(1000) == b""
         sock.close()
-    assert 4 < time.monotonic() - started < 10
+    assert CUT_OFF_SECONDS < time.monotonic() - started < 10
     assert not agent.said("Traceback")
 
 
@@ -205,7 +210,7 @@ def test_half_a_request_on_a_kept_connection_holds_no_thread(agent: AgentDaemon)
         connection.sock.sendall(b"GET /getmetrics HTTP/1.1\r\n")
     started = time.monotonic()
     assert agent.get("/getmetrics")[0] == 200
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < CUT_OFF_SECONDS
     for connection in kept:
         connection.close()
 
@@ -229,7 +234,7 @@ def test_clients_that_take_no_answer_hold_up_nobody_and_are_cut_off(agent: Agent
                 open_still.remove(sock)
         started = time.monotonic()
         assert agent.get("/healthcheck")[0] == 200
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < CUT_OFF_SECONDS
     for sock in deaf:
         sock.close()
     assert not agent.said("Traceback")
@@ -270,7 +275,7 @@ def test_a_body_or_a_second_request_behind_the_head_is_refused_and_holds_no_thre
         sock.sendall(said)
     started = time.monotonic()
     assert agent.get("/getmetrics")[0] == 200
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < CUT_OFF_SECONDS
     for sock in greedy:
         assert sock.recv(1000).startswith(b"HTTP/1.1 400 ")
         sock.close()
@@ -283,7 +288,7 @@ def test_a_second_request_that_comes_too_early_ends_the_connection_and_holds_no_
         sock.sendall(b"G")
     started = time.monotonic()
     assert agent.get("/getmetrics")[0] == 200
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < CUT_OFF_SECONDS
     for sock in greedy:
         sock.close()
 
@@ -309,7 +314,7 @@ def test_a_thousand_silent_connections_do_not_keep_others_out(agent: AgentDaemon
     silent = [socket.create_connection(("127.0.0.1", agent.port), 10) for _ in range(1100)]
     started = time.monotonic()
     assert agent.get("/getmetrics")[0] == 200
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < CUT_OFF_SECONDS
     worker = agent.worker_pid()
     for sock in silent:
         sock.close()
@@ -330,7 +335,7 @@ def test_a_stop_does_not_wait_for_idle_connections(agent: AgentDaemon) -> None:
     kept.getresponse().read()
     started = time.monotonic()
     assert agent.stop() == 0
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < GRACE_SECONDS
 
 
 def test_a_client_that_drips_is_cut_off_although_it_goes_on_talking(agent: AgentDaemon) -> None:
@@ -341,7 +346,7 @@ def test_a_client_that_drips_is_cut_off_although_it_goes_on_talking(agent: Agent
             while time.monotonic() - started < 20:
                 drip.sendall(b"X-Slow: y\r\n")
                 time.sleep(0.2)
-    assert 4 < time.monotonic() - started < 10
+    assert CUT_OFF_SECONDS < time.monotonic() - started < 10
 
 
 def test_a_reload_takes_a_new_token_without_losing_a_sample_or_a_connection(agent: AgentDaemon) -> None:

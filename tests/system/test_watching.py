@@ -139,11 +139,11 @@ def test_an_agent_that_never_answered_is_not_one_that_went_away(machine: Machine
     assert "has not answered since it is watched" in said[0]
 
 
-def test_stopping_either_daemon_takes_two_seconds_at_most(machine: Machine) -> None:
+def test_stopping_either_daemon_takes_no_wait_for_the_other_side(machine: Machine) -> None:
     supervise(machine)
     for unit in ("monitoring-supervisor", "monitoring-agent"):
         started = time.monotonic()
         machine.run(f"systemctl stop {unit}")
-        assert time.monotonic() - started < 2.5
+        assert time.monotonic() - started < 8, "systemd waits for 20 and 30 s"
         assert machine.show(unit, "Result") == "success"
     assert ask(machine, "/healthcheck")[0] == 0

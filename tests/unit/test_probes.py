@@ -81,11 +81,11 @@ def test_one_that_hung_recovers_alone(mounts: Mounts) -> None:
 
 def test_two_that_hang_cost_one_deadline_each_and_once(mounts: Mounts) -> None:
     mounts.dead |= {"x": threading.Event(), "y": threading.Event()}
-    prober = Prober(mounts.probe, 0.05)
+    prober = Prober(mounts.probe, 0.5)
     prober.ask(["x", "y", "a"])
     started = time.monotonic()
     outcomes = prober.ask(["x", "y", "a"])
-    assert time.monotonic() - started < 0.05
+    assert time.monotonic() - started < 0.5
     assert isinstance(outcomes["a"], Answered)
 
 
