@@ -116,6 +116,7 @@ class Layout:
             moved[self._number(tree, key)] = None
 
     def _inner(self, tree: Document, key: str) -> Document:
+        _require_possible(key)
         inner = tree.get(key)
         if inner is None:
             inner = tree[intern(key)] = {}
@@ -124,8 +125,7 @@ class Layout:
         return inner
 
     def _number(self, tree: Document, key: str) -> int:
-        if key == EMPTY:
-            raise Unlike("a key is one that no name can have")
+        _require_possible(key)
         return self._place(tree, key)
 
     def _place(self, tree: Document, key: str) -> int:
@@ -147,6 +147,11 @@ def numbers(distances: Any, count: int) -> Iterable[int]:
     if distances and (min(distances) < 0 or sum(distances) >= count):
         raise Unlike("a number is not in the layout")
     return accumulate(distances)
+
+
+def _require_possible(key: str) -> None:
+    if key == EMPTY:
+        raise Unlike("a key is one that no name can have")
 
 
 def _numbered_part(report: Document) -> Document:
@@ -188,6 +193,7 @@ def _graft(tree: Document, other: Any, numbers: list[int]) -> None:
     for key, place in other.items():
         own = tree.get(key)
         if place.__class__ is dict and (own is None or own.__class__ is dict):
+            _require_possible(key)
             if own is None:
                 own = tree[intern(key)] = {}
             _graft(own, place, numbers)

@@ -75,10 +75,15 @@ def test_a_value_that_becomes_an_object_needs_another_layout(before: dict[str, A
         layout.moves(before, after)
 
 
-def test_a_key_that_says_that_an_object_is_empty_cannot_be_a_reports() -> None:
-    layout = Layout()
+@pytest.mark.parametrize("value", [1, [1], {}, {"b": 1}])
+def test_a_key_that_says_that_an_object_is_empty_cannot_be_a_reports(value: Any) -> None:
+    for report in ({"\0": value}, {"a": {"\0": value}}):
+        with pytest.raises(Unlike, match="a key is one that no name can have"):
+            Layout().values(report)
+        with pytest.raises(Unlike, match="a key is one that no name can have"):
+            Layout().moves({}, report)
     with pytest.raises(Unlike):
-        layout.values({"a": {}, "b": {"\0": 1}})
+        Layout().add({"\0": {"b": 0}})
 
 
 def test_what_comes_and_goes_does_not_make_it_grow_for_ever() -> None:
