@@ -31,6 +31,7 @@ def _answer(status: bytes, document: dict[str, Any]) -> bytes:
 
 
 _HEALTHY = _answer(b"200 OK", {"status": "ok"})
+_BABBLE = _answer(b"200 OK", {"schema": wire.SCHEMA, "report": "later"})
 _NOT_FOUND = _answer(b"404 NOT FOUND", {"error": "there is nothing here"})
 _NO_TOKEN = _answer(b"401 UNAUTHORIZED", {"error": "the token is missing"})
 
@@ -42,6 +43,7 @@ class Behaviour(StrEnum):
     DEAD = "dead"  # nothing listens
     SILENT = "silent"  # accepts, reads, never answers
     DRIPPING = "dripping"  # answers a byte at a time for ever
+    BABBLING = "babbling"  # is healthy, but what it says in place of a report is none
 
 
 class SimulatedAgent:
@@ -79,6 +81,8 @@ class SimulatedAgent:
         """The whole answer to a question. It goes on by one report with each, and with each second without any."""
         if path == HEALTH:
             return _HEALTHY
+        if path == METRICS and self.behaviour is Behaviour.BABBLING:
+            return _BABBLE
         if path == METRICS:
             now = time.monotonic()
             self._answers += max(1, int(now - self._asked_at))
