@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from monitoring_agent.shared import wire
-from monitoring_agent.shared.env import BadSettings
 from monitoring_agent.shared.systemd import Notifier
-from monitoring_supervisor import certificates, targets, words
-from monitoring_supervisor import settings as supervisor_settings
+from monitoring_supervisor import certificates, words
 from monitoring_supervisor.calm import Calm
 from monitoring_supervisor.certificates import Certificates
 from monitoring_supervisor.control import Control
 from monitoring_supervisor.fleet import Agent, Fleet
+from monitoring_supervisor.following import Following
 from monitoring_supervisor.machines import Machines
 from monitoring_supervisor.model import Move, Question, Rhythm, Scrape, State, Target
 from monitoring_supervisor.outage import Outage
@@ -32,7 +31,6 @@ from monitoring_supervisor.store.pace import BEAT_SECONDS, Pace
 
 log = logging.getLogger("monitoring_supervisor")
 
-LOOK_SECONDS = 0.5
 # A beat does for history what is due of one agent in so many: each comes about once a second, and none waits for all.
 HISTORY_PARTS = 4
 # After this long without another want of our own, it is over.
@@ -60,7 +58,6 @@ class Supervisor:
         known: dict[str, Agent],
         notifier: Notifier,
     ) -> None:
-        self._config = config
         self._settings = settings
         self._notifier = notifier
         self._fleet = Fleet(settings.policy, known)
@@ -76,13 +73,11 @@ class Supervisor:
         if settings.history_file:
             self._history = History(settings.history_file, settings.retention, _step(settings))
         self._stop = asyncio.Event()
-        self._wants_reload = asyncio.Event()
-        self._reloads: list[asyncio.Future[list[str]]] = []  # who waits to hear what came of it
         self._wanting_since: float | None = None  # when we last lacked something of our own
         self._ready = False
         self._beats = 0
         self._status = ""
-        self._fingerprint = targets.fingerprint(settings.whitelist_file)
+        self._following = Following(config, settings, self._take, self._watch, notifier, self._describe)
         self._watch(watched)
 
     async def run(self) -> None:
@@ -90,9 +85,9 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._wants_reload.set)
-        following = loop.create_task(self._follow_settings())
-        control = Control(self._fleet, self._about, self.reload)
+        loop.add_signal_handler(signal.SIGHUP, self._following.want_reload)
+        following = loop.create_task(self._following.run())
+        control = Control(self._fleet, self._about, self._following.reload)
         await control.open(self._settings.control_socket)
         log.info("watching %d agents; saving to %s", len(self._fleet.agents), self._settings.metrics_file)
         started = loop.time()
@@ -244,89 +239,23 @@ class Supervisor:
         self._calm.keep(set(watched))
         if self._history:
             self._history.watch(standings, time.time())
+        self._pace.hurry()
 
     def _rhythm(self, agent: Agent) -> Rhythm:
         return rhythm(agent.standing, self._settings.health_seconds, self._settings.metrics_seconds)
 
-    async def _follow_settings(self) -> None:
-        """Reload when that is wanted, and look twice a second whether a whitelist file changed.
-
-        Files are read in a thread: they may lie on a dead file server. A file that just changed may be half written;
-        it is read when it has stayed the same from one look to the next.
-        """
-        seen = self._fingerprint
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wants_reload.wait(), LOOK_SECONDS)
-            if self._wants_reload.is_set():
-                self._wants_reload.clear()
-                waiting, self._reloads = self._reloads, []
-                mistakes = await self._reload()
-                for future in waiting:
-                    if not future.done():
-                        future.set_result(mistakes)
-                seen = self._fingerprint
-                continue
-            before, seen = seen, await asyncio.to_thread(targets.fingerprint, self._settings.whitelist_file)
-            if seen == before and seen != self._fingerprint:
-                self._fingerprint = seen
-                await self._read_whitelist_file()
-
-    async def reload(self) -> list[str]:
-        """Do what SIGHUP does, and return the mistakes."""
-        outcome: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
-        self._reloads.append(outcome)
-        self._wants_reload.set()
-        return await outcome
-
-    async def _reload(self) -> list[str]:
-        """Take the new settings if they are right, or else return the mistakes; whoever is still watched keeps all."""
-        self._notifier.reloading()
-        mistakes: list[str] = []
-        try:
-            settings = await asyncio.to_thread(supervisor_settings.load, self._config)
-            fingerprint = await asyncio.to_thread(targets.fingerprint, settings.whitelist_file)
-            watched = await asyncio.to_thread(_targets, settings)
-            if settings.metrics_file != self._settings.metrics_file:
-                raise BadSettings(["METRICS_FILE: a restart is needed to save elsewhere"])
-            if settings.history_file != self._settings.history_file:
-                raise BadSettings(["HISTORY_FILE: a restart is needed to keep it elsewhere"])
-            if settings.control_socket != self._settings.control_socket:
-                raise BadSettings(["CONTROL_SOCKET: a restart is needed to listen elsewhere"])
-        except BadSettings as error:
-            mistakes = error.mistakes
-            for mistake in mistakes:
-                log.error("not reloaded: %s", mistake)
-        else:
-            self._settings = settings
-            self._fingerprint = fingerprint
-            self._fleet.policy = settings.policy
-            if self._history:
-                self._history.keeper.retention = settings.retention
-                self._history.step = _step(settings)
-            logging.getLogger().setLevel(settings.log_level.upper())
-            self._poller.change(_asking(settings))
-            self._watch(watched)
-            for agent in self._fleet.agents.values():
-                self._poller.set_rhythm(agent.target.name, self._rhythm(agent))
-            self._pace.hurry()
-            for doubt in settings.doubts:
-                log.warning("%s", doubt)
-            log.info("settings reloaded; watching %d agents", len(watched))
-        finally:
-            self._notifier.ready(self._describe())
-        return mistakes
-
-    async def _read_whitelist_file(self) -> None:
-        try:
-            watched = await asyncio.to_thread(_targets, self._settings)
-        except BadSettings as error:
-            for mistake in error.mistakes:
-                log.error("the agents stay as they were: %s", mistake)
-            return
+    def _take(self, settings: Settings, watched: dict[str, Target]) -> None:
+        """Obey these settings from now on. Whoever is still watched keeps connection and standing."""
+        self._settings = settings
+        self._fleet.policy = settings.policy
+        if self._history:
+            self._history.keeper.retention = settings.retention
+            self._history.step = _step(settings)
+        logging.getLogger().setLevel(settings.log_level.upper())
+        self._poller.change(_asking(settings))
         self._watch(watched)
-        self._pace.hurry()
-        log.info("%s changed; watching %d agents", self._settings.whitelist_file, len(watched))
+        for agent in self._fleet.agents.values():
+            self._poller.set_rhythm(agent.target.name, self._rhythm(agent))
 
     def _about(self) -> dict[str, Any]:
         poller = self._poller
@@ -343,10 +272,6 @@ class Supervisor:
 
     def _render(self) -> Iterator[bytes]:
         return snapshot.render(self._fleet, self._about(), time.time())
-
-
-def _targets(settings: Settings) -> dict[str, Target]:
-    return targets.all_targets(settings.whitelist, settings.whitelist_file, settings.agent_port)
 
 
 def _step(settings: Settings) -> int:

@@ -85,6 +85,7 @@ LAYERS = {
     "monitoring_supervisor.store.history": 8,
     "monitoring_supervisor.views": 7,
     "monitoring_supervisor.control": 8,
+    "monitoring_supervisor.following": 4,
     "monitoring_supervisor.daemon": 9,
     "monitoring_supervisor.__main__": 10,
     "monitoring_supervisor.ctl.text": 2,
