@@ -1,6 +1,7 @@
 """The contract on the wire between an agent and whoever asks it: names, limits, and JSON in and out."""
 
 import json
+import re
 from typing import Any, NoReturn
 
 VERSION = "0.1.0"
@@ -17,6 +18,11 @@ MAX_DEPTH = 64
 
 
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
+
+# Half of a pair of UTF-16 is no letter. Python takes it, `\ud800`, where others refuse all of the document (RFC 8259,
+# 8.2): one agent must not have the whole fleet unreadable for them.
+_ESCAPED_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 class NotJson(ValueError):
@@ -40,7 +46,7 @@ _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def decode(body: bytes) -> dict[str, Any]:
-    """The one JSON object in the body.
+    """The one JSON object in the body, with U+FFFD for what is no letter in its texts.
 
     Raises NotJson for anything else: wrong encoding, broken JSON, NaN, nesting deeper than MAX_DEPTH, or a
     document that is not an object.
@@ -61,7 +67,18 @@ def decode(body: bytes) -> dict[str, Any]:
         raise NotJson(f"a JSON {type(document).__name__}, not an object")
     if parts > MAX_DEPTH and not _is_shallow(brackets) and _is_deeper(document, MAX_DEPTH):
         raise NotJson("nested too deeply")
+    if b"\\u" in body and _ESCAPED_HALF.search(body):
+        whole: dict[str, Any] = _without_halves(document)
+        return whole
     return document
+
+
+def _without_halves(part: Any) -> Any:
+    if isinstance(part, str):
+        return _HALF.sub("\ufffd", part)
+    if isinstance(part, dict):
+        return {_HALF.sub("\ufffd", key): _without_halves(value) for key, value in part.items()}
+    return [_without_halves(value) for value in part] if isinstance(part, list) else part
 
 
 def _is_shallow(brackets: bytes) -> bool:

@@ -1,5 +1,7 @@
 """JSON in and out."""
 
+import json
+
 import pytest
 
 from monitoring_agent.shared import wire
@@ -43,3 +45,15 @@ def test_brackets_inside_of_texts_do_not_count_as_depth() -> None:
 def test_what_json_cannot_say_is_not_sent() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         wire.encode({"a": float("nan")})
+
+
+def test_half_a_letter_for_which_other_readers_of_json_refuse_all_of_it_becomes_the_mark_for_none() -> None:
+    body = rb'{"\ud800 a": ["\uDFFF", {"b": "\udc80\ud83d"}], "whole": "\ud83d\ude00 \u0000", "n": 1, "t": null}'
+    document = wire.decode(body)
+    assert document == {
+        "\ufffd a": ["\ufffd", {"b": "\ufffd\ufffd"}],
+        "whole": "\U0001f600 \0",
+        "n": 1,
+        "t": None,
+    }
+    json.dumps(document, ensure_ascii=False).encode("utf-8")
