@@ -9,30 +9,22 @@ import click
 from monitoring_supervisor.ctl import asking
 from monitoring_supervisor.ctl.places import Places
 from monitoring_supervisor.ctl.status import lasting
-from monitoring_supervisor.ctl.text import (
-    Column,
-    colour,
-    echo_json,
-    echo_lines,
-    no_pager_option,
-    safe,
-    table,
-    terminal_width,
-)
+from monitoring_supervisor.ctl.tables import Column, colour, table
+from monitoring_supervisor.ctl.text import echo_json, echo_lines, no_pager_option, safe, terminal_width
 from monitoring_supervisor.ctl.units import plain
 from monitoring_supervisor.model import State
 from monitoring_supervisor.spoken import natural
 
 COLUMNS = (
     Column("AGENT"),
-    Column("MACHINE", shrinks=True, optional=True),
+    Column("MACHINE", shrinks=True, optional=True, spare=2),
     Column("STATE"),
     Column("FOR", right=True),
-    Column("LOAD", right=True),
-    Column("CPU", right=True),
-    Column("MEM", right=True),
-    Column("DISK", right=True),
-    Column("LABELS", shrinks=True, optional=True),
+    Column("LOAD", right=True, spare=1),
+    Column("CPU", right=True, spare=3),
+    Column("MEM", right=True, spare=4),
+    Column("DISK", right=True, spare=5),
+    Column("LABELS", shrinks=True, optional=True, spare=6),
 )
 
 

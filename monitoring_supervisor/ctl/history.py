@@ -12,17 +12,8 @@ import click
 
 from monitoring_supervisor.ctl import curve, names, past
 from monitoring_supervisor.ctl.places import Places
-from monitoring_supervisor.ctl.text import (
-    Column,
-    cells,
-    colour,
-    coloured,
-    echo_json,
-    echo_lines,
-    safe,
-    table,
-    terminal_width,
-)
+from monitoring_supervisor.ctl.tables import Column, colour, table
+from monitoring_supervisor.ctl.text import cells, coloured, echo_json, echo_lines, safe, terminal_width
 from monitoring_supervisor.ctl.times import length, moment, round_step
 from monitoring_supervisor.ctl.units import span, stamp, worded
 from monitoring_supervisor.minutes import Point
@@ -38,7 +29,7 @@ EVENTS = (
     Column("TIME"),
     Column("AGENT", optional=True),
     Column("STATE"),
-    Column("FOR", right=True),
+    Column("FOR", right=True, spare=1),
     Column("WHY", wraps=True),
 )
 

@@ -13,8 +13,11 @@ from monitoring_supervisor import targets
 from monitoring_supervisor.ctl import asking, names
 from monitoring_supervisor.ctl.places import Places
 from monitoring_supervisor.ctl.probing import Probe, Step
-from monitoring_supervisor.ctl.text import coloured, echo_json, safe
+from monitoring_supervisor.ctl.tables import NARROW_COLUMN, wrapped
+from monitoring_supervisor.ctl.text import coloured, echo_json, safe, terminal_width
 
+# In which column of the terminal they begin, and how far a remedy goes at most.
+REMEDY_AT, DETAIL_AT, REMEDY_UNTIL = 10, 22, 78
 MARKS = {"ok": ("ok", "green"), "failed": ("FAILED", "red"), "skipped": ("-", None)}
 
 
@@ -66,6 +69,12 @@ def _failed(steps: list[Step]) -> bool:
 def _show(step: Step) -> None:
     mark, colour = MARKS[step.outcome]
     took = f" ({step.seconds * 1000:.1f} ms)" if step.outcome == "ok" and step.seconds is not None else ""
-    click.echo(f"  {coloured(f'{mark:<6}', colour)}  {step.name:<10}  {safe(step.detail)}{took}")
-    if step.remedy:
-        click.echo(click.wrap_text(step.remedy, 78, " " * 10, " " * 10))
+    head = f"  {coloured(f'{mark:<6}', colour)}  {step.name:<10}  "
+    width = terminal_width()
+    told = f"{safe(step.detail)}{took}"
+    for line in (told,) if width is None else wrapped(told, max(NARROW_COLUMN, width - DETAIL_AT)):
+        click.echo(head + line)
+        head = " " * DETAIL_AT
+    for line in wrapped(step.remedy or "", max(NARROW_COLUMN, min(width or REMEDY_UNTIL, REMEDY_UNTIL) - REMEDY_AT)):
+        if line:
+            click.echo(" " * REMEDY_AT + line)

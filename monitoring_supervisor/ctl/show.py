@@ -9,8 +9,8 @@ import click
 from monitoring_supervisor.ctl import asking, names
 from monitoring_supervisor.ctl.places import Places
 from monitoring_supervisor.ctl.status import why
+from monitoring_supervisor.ctl.tables import GAP
 from monitoring_supervisor.ctl.text import (
-    GAP,
     cells,
     coloured,
     echo_json,

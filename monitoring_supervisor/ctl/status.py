@@ -9,17 +9,15 @@ import click
 
 from monitoring_supervisor.ctl import asking
 from monitoring_supervisor.ctl.places import Places
+from monitoring_supervisor.ctl.tables import Column, colour, table
 from monitoring_supervisor.ctl.text import (
-    Column,
     agents,
-    colour,
     coloured,
     echo_json,
     echo_lines,
     no_pager_option,
     safe,
     state_colour,
-    table,
     terminal_width,
 )
 from monitoring_supervisor.ctl.units import moment, span
@@ -30,10 +28,10 @@ STATES = ("up", "new", "suspect", "down")
 ORDER = {state: number for number, state in enumerate(reversed(STATES))}
 COLUMNS = (
     Column("AGENT"),
-    Column("MACHINE", shrinks=True, optional=True),
+    Column("MACHINE", shrinks=True, optional=True, spare=2),
     Column("STATE"),
-    Column("SINCE"),
-    Column("FOR", right=True),
+    Column("SINCE", spare=3),
+    Column("FOR", right=True, spare=1),
     Column("WHY", wraps=True),
 )
 

@@ -18,7 +18,8 @@ from monitoring_supervisor.ctl import asking
 from monitoring_supervisor.ctl.agents import percent
 from monitoring_supervisor.ctl.places import Places
 from monitoring_supervisor.ctl.status import STATES, lasting, why
-from monitoring_supervisor.ctl.text import GAP, NARROW_COLUMN, Column, agents, fitted, padded, padded_cells, safe
+from monitoring_supervisor.ctl.tables import GAP, NARROW_COLUMN, Column, fitted, padded_cells
+from monitoring_supervisor.ctl.text import agents, cut, padded, safe
 from monitoring_supervisor.ctl.units import plain, short
 
 ORDERS = (views.BY_STATE, *views.ORDERS, views.BY_NAME)
@@ -222,9 +223,10 @@ def _put_row(screen: "curses.window", y: int, widths: list[int], row: Sequence[s
 def _put(screen: "curses.window", y: int, width: int, text: str, look: int = 0, x: int = 0) -> None:
     """Write as much as there is room for. Curses complains about the last cell of the screen, and when it shrank."""
     encoding = locale.getpreferredencoding(False)
-    writable = text.encode(encoding, "replace").decode(encoding)
+    # By the room that letters take, of which some take two columns: what is too much would go on in the next line.
+    writable = cut(text, max(0, width - x)).encode(encoding, "replace").decode(encoding)
     with contextlib.suppress(curses.error):
-        screen.addnstr(y, x, writable, max(0, width - x), look)
+        screen.addstr(y, x, writable, look)
 
 
 def _set_up_colours() -> None:

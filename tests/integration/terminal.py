@@ -14,13 +14,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import pyte
+
 from tests.integration.daemons import wait_for
 
 
 class Terminal:
-    """Runs a command in a pseudo-terminal. `output` is everything that it wrote, with its control sequences."""
+    """Runs a command in a pseudo-terminal. `output` is everything that it wrote, with its control sequences.
 
-    def __init__(self, command: Sequence[str], environ: Mapping[str, str], cwd: Path, columns: int, lines: int) -> None:
+    What stands on the `screen` in the end is what pyte makes of that, which understands what a `linux` terminal does.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        cwd: Path,
+        columns: int,
+        lines: int,
+        term: str = "xterm",
+    ) -> None:
+        self._columns, self._lines = columns, lines
         self._own, terminal = pty.openpty()
         self.resize(columns, lines)
         self._process = subprocess.Popen(
@@ -29,7 +43,7 @@ class Terminal:
             stdout=terminal,
             stderr=terminal,
             # What programs believe more than the terminal itself is left out.
-            env={**{key: value for key, value in environ.items() if key not in {"COLUMNS", "LINES"}}, "TERM": "xterm"},
+            env={**{key: value for key, value in environ.items() if key not in {"COLUMNS", "LINES"}}, "TERM": term},
             cwd=cwd,
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0) and None,  # noqa: PLW1509 one system call
@@ -49,6 +63,12 @@ class Terminal:
 
     def press(self, keys: str) -> None:
         os.write(self._own, keys.encode())
+
+    def screen(self) -> list[str]:
+        """The lines on the screen, without the blanks at their ends."""
+        screen = pyte.Screen(self._columns, self._lines)
+        pyte.Stream(screen).feed(self.output)
+        return [line.rstrip() for line in screen.display]
 
     def wait_shown(self, text: str) -> None:
         """Until the program wrote this, from now on or before."""

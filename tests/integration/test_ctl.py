@@ -40,9 +40,11 @@ def ctl(supervisor: SupervisorDaemon, *arguments: str, **variables: str) -> subp
     )
 
 
-def terminal(supervisor: SupervisorDaemon, *arguments: str, columns: int = 80, **variables: str) -> Terminal:
+def terminal(
+    supervisor: SupervisorDaemon, *arguments: str, columns: int = 80, term: str = "xterm", **variables: str
+) -> Terminal:
     command = [*CTL, "--config", str(supervisor.directory / "monitoring.env"), *arguments]
-    return Terminal(command, {**environ(supervisor), **variables}, ROOT, columns, 24)
+    return Terminal(command, {**environ(supervisor), **variables}, ROOT, columns, 24, term)
 
 
 Started = Callable[..., SupervisorDaemon]

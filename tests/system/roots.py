@@ -37,6 +37,7 @@ AT_HAND = (
     "python3-gunicorn",
     "python3-httptools",
     "python3-psutil",
+    "python3-pyte",
     "python3-pytest",
     "python3-pytest-xdist",
     "python3-requests",

@@ -89,6 +89,7 @@ LAYERS = {
     "monitoring_supervisor.daemon": 9,
     "monitoring_supervisor.__main__": 10,
     "monitoring_supervisor.ctl.text": 2,
+    "monitoring_supervisor.ctl.tables": 3,
     "monitoring_supervisor.ctl.places": 4,
     "monitoring_supervisor.ctl.units": 5,
     "monitoring_supervisor.ctl.asking": 9,

@@ -1,54 +1,11 @@
-"""What monitoringctl writes: tables that fit, names that cannot steer a terminal, numbers as people say them."""
+"""What monitoringctl writes: names that cannot steer a terminal, numbers as people say them."""
 
 from typing import Any
 
 import pytest
 
 from monitoring_supervisor.ctl import show, text, units
-from monitoring_supervisor.ctl.text import Column
 from monitoring_supervisor.spoken import natural
-
-COLUMNS = (
-    Column("AGENT"),
-    Column("MACHINE", shrinks=True, optional=True),
-    Column("FOR", right=True),
-    Column("WHY", wraps=True),
-)
-ROWS = [
-    ["10.0.0.5:5000", "a-machine-with-a-long-name", "5m12s", "connection refused, nothing listens at the port"],
-    ["10.0.0.6:5000", "b", "3s", "no connection within the time limit"],
-]
-
-
-def test_a_table_without_a_terminal_is_as_wide_as_it_needs_to_be() -> None:
-    lines = text.table(COLUMNS, ROWS, None)
-    assert lines == [
-        "AGENT          MACHINE                       FOR  WHY",
-        "10.0.0.5:5000  a-machine-with-a-long-name  5m12s  connection refused, nothing listens at the port",
-        "10.0.0.6:5000  b                              3s  no connection within the time limit",
-    ]
-
-
-@pytest.mark.parametrize("width", [120, 80, 70, 60, 50])
-def test_a_table_is_no_wider_than_the_terminal_and_reasons_are_still_whole(width: int) -> None:
-    lines = text.table(COLUMNS, ROWS, width)
-    assert max(map(text.cells, lines)) <= width
-    assert all(any(line.startswith(row[0]) for line in lines) for row in ROWS)
-    words = " ".join(" ".join(lines).split())
-    for word in ("refused,", "nothing", "listens", "limit"):
-        assert word in words
-
-
-def test_a_column_with_nothing_in_it_is_left_out() -> None:
-    lines = text.table(COLUMNS, [["10.0.0.5:5000", "-", "3s", "no"]], 80)
-    assert lines[0] == "AGENT          FOR  WHY"
-
-
-def test_wide_letters_take_the_room_that_they_take_in_a_terminal() -> None:
-    columns = (Column("MACHINE", shrinks=True), Column("X"))
-    lines = text.table(columns, [["日本語日本語日本語", "x"], ["e\u0301", "x"]], 14)
-    assert lines[1].endswith("…  x")
-    assert [text.cells(line) for line in lines[1:]] == [text.cells(lines[0])] * 2
 
 
 @pytest.mark.parametrize(
