@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from monitoring_supervisor.ctl import asking, names, past
 from monitoring_supervisor.ctl.places import Places
 from monitoring_supervisor.ctl.text import safe
 from monitoring_supervisor.ctl.times import moment
+from monitoring_supervisor.store.lines import json_line
 from monitoring_supervisor.store.reading import Reader, find, paths
 
 # The bar moves so often for each agent.
@@ -98,12 +98,7 @@ def _writer(file: TextIO, form: str, columns: list[str]) -> Callable[[str, float
     if form == "jsonl":
 
         def write_line(name: str, at: float, report: Document) -> None:
-            told: dict[str, Any] = {"agent": name, "at": at}
-            if columns:
-                told |= {path: value for path in columns if (value := find(report, path)) is not None}
-            else:
-                told["report"] = report
-            file.write(json.dumps(told, separators=(",", ":")) + "\n")
+            file.write(json_line(name, at, report, columns) + "\n")
 
         return write_line
     rows = csv.writer(file, lineterminator="\n")

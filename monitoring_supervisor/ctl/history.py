@@ -1,7 +1,6 @@
 """`monitoringctl history`: how a metric went, what happened to an agent, and how available it was."""
 
 import csv
-import json
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -18,6 +17,7 @@ from monitoring_supervisor.ctl.times import length, moment, round_step
 from monitoring_supervisor.ctl.units import span, stamp, worded
 from monitoring_supervisor.minutes import Point
 from monitoring_supervisor.spoken import duration
+from monitoring_supervisor.store.lines import encoded
 from monitoring_supervisor.store.reading import Event, Reader, Series
 
 POINTS_IN_A_LINE, POINTS_IN_A_ROW, POINTS_FOR_PROGRAMS = 60, 5, 1000
@@ -117,7 +117,7 @@ def _write(titles: list[str], rows: Iterable[Sequence[Any]], form: str) -> None:
         writer.writerows([safe(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
         return
     for row in rows:
-        click.echo(json.dumps({title: cell for title, cell in zip(titles, row, strict=True) if cell is not None}))
+        click.echo(encoded({title: cell for title, cell in zip(titles, row, strict=True) if cell is not None}))
 
 
 def _show_course(

@@ -29,6 +29,7 @@ INSTALLED = ("ca-certificates", "curl", "dbus", "iproute2", "procps", "systemd-s
 AT_HAND = (
     "autopkgtest",
     "dpkg-dev",
+    "jq",
     "lintian",
     "openssh-client",
     "openssh-server",
@@ -36,6 +37,7 @@ AT_HAND = (
     "python3-flask",
     "python3-gunicorn",
     "python3-httptools",
+    "python3-pandas",
     "python3-psutil",
     "python3-pyte",
     "python3-pytest",

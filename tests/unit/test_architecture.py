@@ -77,6 +77,7 @@ LAYERS = {
     "monitoring_supervisor.store.blocks": 3,
     "monitoring_supervisor.store.database": 4,
     "monitoring_supervisor.store.reading": 5,
+    "monitoring_supervisor.store.lines": 6,
     "monitoring_supervisor.store.upkeep": 6,
     "monitoring_supervisor.store.keeper": 7,
     "monitoring_supervisor.store.shares": 5,
