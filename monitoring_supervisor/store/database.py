@@ -21,6 +21,8 @@ PAGE_BYTES = 32768
 CACHE_KIB = 8192
 # How much of the log stays on disk after it was carried over into the database.
 LOG_BYTES = 64 * 1024 * 1024
+# Somebody else who writes, such as an administrator, is waited for so long.
+BUSY_MILLISECONDS = 5000
 # So many rows are written with one statement. Each lets other threads go on several times, and has to wait for them:
 # with thousands of agents that was what kept history from keeping up.
 ROWS_AT_ONCE = 64
@@ -123,7 +125,8 @@ class Database:
     """One connection that writes. Every method raises sqlite3.Error; then nothing of it is written."""
 
     def __init__(self, path: Path) -> None:
-        self.connection = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
+        waits_seconds = BUSY_MILLISECONDS / 1000
+        self.connection = sqlite3.connect(path, waits_seconds, isolation_level=None, check_same_thread=False)
         try:
             self._set_up()
         except sqlite3.Error:
@@ -162,6 +165,12 @@ class Database:
         (minute,) = connection.execute("SELECT max(id) FROM recent").fetchone()
         self._last_block = max(block or 0, *(known.block or 0 for known in self.known.values()), 0)
         self._last_minute = max(minute or 0, *(known.minute or 0 for known in self.known.values()), 0)
+
+    def size(self) -> int:
+        """The bytes in use, free pages not counted."""
+        (pages,) = self.connection.execute("PRAGMA page_count").fetchone()
+        (free,) = self.connection.execute("PRAGMA freelist_count").fetchone()
+        return int(pages - free) * PAGE_BYTES
 
     def written_at(self) -> float | None:
         """When something was written last, in Unix seconds; None if that was never."""

@@ -174,7 +174,8 @@ class Keeper:
                 connection.execute("ROLLBACK")
             self._upkeep = iter(())
             raise
-        self.bytes = upkeep.size(self._database)
+        upkeep.shrink(self._database, self._path)
+        self.bytes = self._database.size()
 
     def _open(self) -> None:
         try:

@@ -29,14 +29,15 @@ class Shares:
         self._walk: Iterator[tuple[int, float]] | None = None
         self._oldest: deque[int] = deque(maxlen=NOTED)  # of the agent's blocks, newest first
 
-    def free(self, database: Database, room: int, used: int) -> int:
-        """Delete some of who holds too much, if so many bytes are used of the room. Returns how many that were.
+    def free(self, database: Database, room: int) -> None:
+        """Delete some of who holds too much, while so many bytes are used that there is hardly any room left.
 
         That is nothing if nobody does, or while the oldest blocks are still looked for.
         """
-        excess = used - (1 - RESERVE) * room
+        full = (1 - RESERVE) * room
+        excess = database.size() - full
         if excess <= 0:
-            return 0
+            return
         limit = _limit(database, room)
         if self._agent is not None and self._agent.bytes <= LEFT * limit:
             self._agent = None
@@ -44,20 +45,17 @@ class Shares:
             self._agent = _largest(database, limit)
             self._walk = None
             self._oldest.clear()
-        agent, freed = self._agent, 0
+        agent = self._agent
         if agent is None:
-            return 0
-        while freed < excess and self._knows_oldest(database, agent):
-            if self._oldest:
-                freed += self._delete_oldest(database, agent)
-            else:
-                found = _delete_points(database, agent, excess - freed)
-                if not found:
-                    agent.bytes = freed  # what was counted beside that is gone already
-                freed += found
-                break
-        agent.bytes = max(0, agent.bytes - freed)
-        return freed
+            return
+        while excess > 0 and agent.bytes > LEFT * limit and self._knows_oldest(database, agent):
+            if not self._oldest:
+                found = _delete_points(database, agent, min(excess, agent.bytes - LEFT * limit))
+                # If there is nothing, what was counted beside that is gone already.
+                agent.bytes = max(0, agent.bytes - found) if found else 0
+                return
+            agent.bytes = max(0, agent.bytes - self._delete_oldest(database, agent))
+            excess = database.size() - full
 
     def _knows_oldest(self, database: Database, agent: Known) -> bool:
         """Whether the agent's oldest blocks are noted, or there are none; if not, go on looking for them."""

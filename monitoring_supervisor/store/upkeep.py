@@ -6,13 +6,14 @@ Each call does a little, so that writing never waits for long.
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, takewhile
+from pathlib import Path
 from typing import Any
 
 from monitoring_supervisor.minutes import MAX_POINTS
 from monitoring_supervisor.model import Retention
 from monitoring_supervisor.store import blocks
 from monitoring_supervisor.store.blocks import Points
-from monitoring_supervisor.store.database import PAGE_BYTES, Database, Known
+from monitoring_supervisor.store.database import BUSY_MILLISECONDS, PAGE_BYTES, Database, Known
 from monitoring_supervisor.store.shares import Shares
 
 log = logging.getLogger("monitoring_supervisor")
@@ -56,14 +57,6 @@ class Calendar:
         return monotonic + self._ahead
 
 
-def size(database: Database) -> int:
-    """The bytes in use, free pages not counted."""
-    connection = database.connection
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
-    return int(pages - free) * PAGE_BYTES
-
-
 def expire(database: Database, retention: Retention, now: float, shares: Shares) -> None:
     """Delete some of what is too old and, while the file is too large, of who holds too much or else the oldest.
 
@@ -79,12 +72,9 @@ def expire(database: Database, retention: Retention, now: float, shares: Shares)
         _delete_older(database, table, now - seconds)
     connection.execute("DELETE FROM events WHERE at < ?", (now - retention.hours_seconds,))
     connection.execute("DELETE FROM runs WHERE ended < ?", (now - retention.hours_seconds,))
-    used = size(database)
-    excess = used - retention.max_bytes - shares.free(database, retention.max_bytes, used)
+    shares.free(database, retention.max_bytes)
     for table, _ in tiers:
-        if excess <= 0:
-            break
-        excess -= _delete_oldest(database, table, excess)
+        _delete_oldest(database, table, retention.max_bytes)
     _bound_events(database, retention)
     _give_back(database)
 
@@ -97,18 +87,29 @@ def _delete_older(database: Database, table: str, moment: float) -> None:
     _delete_first(database, table, old)
 
 
-def _delete_oldest(database: Database, table: str, excess: int) -> int:
-    """Delete about so many bytes, some thousand rows at most. Returns how many bytes that were."""
-    rows = database.connection.execute(f"SELECT rowid, agent, length(body) FROM {table} ORDER BY rowid")
-    freed, oldest = 0, []
-    for row in islice(rows, DELETED_AT_ONCE):
-        if freed >= excess:
-            break
+def _delete_oldest(database: Database, table: str, max_bytes: int) -> None:
+    """Delete some thousand rows at most, as long as more than so many bytes are used.
+
+    How many pages become free with a row is known when it is gone. With a far smaller budget than before, what comes
+    after it would be gone, too, if that were guessed.
+    """
+    excess = database.size() - max_bytes
+    if excess <= 0:
+        return
+    rows = database.connection.execute(
+        f"SELECT rowid, agent, length(body) FROM {table} ORDER BY rowid LIMIT {DELETED_AT_ONCE}"
+    ).fetchall()
+    some, freed = [], 0
+    for row in rows:
+        some.append(row)
         freed += row[2]
-        oldest.append(row)
-    rows.close()
-    _delete_first(database, table, oldest)
-    return freed
+        if freed >= excess / 2:
+            _delete_first(database, table, some)
+            some, freed = [], 0
+            excess = database.size() - max_bytes
+            if excess <= 0:
+                return
+    _delete_first(database, table, some)
 
 
 def _delete_first(database: Database, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -135,7 +136,27 @@ def _give_back(database: Database) -> None:
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     (free,) = connection.execute("PRAGMA freelist_count").fetchone()
     if free > FREE_SHARE * pages:
-        connection.execute(f"PRAGMA incremental_vacuum({GIVEN_BACK_PAGES})").fetchall()
+        # SQLite says a row without columns for each page, and Python asks for no more than the first of such rows.
+        for _ in range(min(free, GIVEN_BACK_PAGES)):
+            connection.execute("PRAGMA incremental_vacuum(1)")
+
+
+def shrink(database: Database, path: Path) -> None:
+    """Have the file end where its pages do, and its log with it. Not inside of a transaction.
+
+    SQLite does so when the log is carried over into the file, and carries it over when it is long: after much was
+    deleted, little is written into it, and the disk would stay full for hours.
+    """
+    connection = database.connection
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    try:
+        is_longer = path.stat().st_size > (1 + FREE_SHARE) * pages * PAGE_BYTES
+    except OSError:
+        return  # somebody took it away
+    if is_longer:
+        connection.execute("PRAGMA busy_timeout = 0")  # who reads is not waited for, but tried again after
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
 
 
 def put_together(database: Database, now: float) -> Iterator[None]:

@@ -307,7 +307,7 @@ def test_the_budget_of_bytes_wins_over_ages_and_space_is_given_back(watched: Wat
     database = Database(watched.path)
     for _ in range(100):
         upkeep.expire(database, Retention(max_bytes=budget), watched.now, Shares())
-    assert upkeep.size(database) <= budget
+    assert database.size() <= budget
     database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
     assert watched.path.stat().st_size < budget * 1.2 + 4 * PAGE_BYTES

@@ -73,7 +73,7 @@ def test_one_that_has_too_much_to_say_pushes_out_its_own_past_and_not_that_of_th
     store = Store(tmp_path / "history.db", max_bytes=10_000_000)
     for number in range(200):
         store.round(**dict.fromkeys(QUIET, (1, 2000)), **{NOISY: (count, size)})
-        assert upkeep.size(store.database) <= store.retention.max_bytes
+        assert store.database.size() <= store.retention.max_bytes
         if number % 40 == 39:
             store.database.close()
             store.open()
@@ -109,7 +109,7 @@ def test_minutes_and_hours_of_one_with_ever_new_numbers_go_before_anything_of_th
         for _ in upkeep.put_together(store.database, store.now):
             pass
         store.keep_up()
-    assert upkeep.size(store.database) < 1.1 * store.retention.max_bytes
+    assert store.database.size() < 1.1 * store.retention.max_bytes
     count = "SELECT count(*) FROM minutes JOIN agents a ON a.id = agent WHERE name = ?"
     rows = [store.database.connection.execute(count, (name,)).fetchone()[0] for name in (*QUIET, NOISY)]
     assert rows[:-1] == [58] * len(QUIET)
@@ -129,7 +129,7 @@ def test_minutes_of_ever_new_numbers_do_not_push_out_the_others_before_their_hou
         ]
         store.database.write([block(name, minute, store.now, 2000) for name in QUIET], minutes, [], store.now)
         store.keep_up()
-    assert upkeep.size(store.database) <= store.retention.max_bytes
+    assert store.database.size() <= store.retention.max_bytes
     known = store.database.known
     kept = {name: len(list(store.database.listed("recent", one, one.minute))) for name, one in known.items()}
     assert 3 < kept.pop(NOISY) < 30
