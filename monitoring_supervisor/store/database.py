@@ -133,6 +133,7 @@ class Database:
             self.connection.close()
             raise
         self.known: dict[str, Known] = {}
+        self.passed: dict[str, int] = {}  # up to which row of a table there is only what is from the future
         self._by_id: dict[int, Known] = {}
         self._run: int | None = None
         self._touched: dict[int, Known] = {}  # agents whose lists are longer than what is stored of them

@@ -164,6 +164,7 @@ class Keeper:
             if time.monotonic() >= self._upkeep_due:
                 self._upkeep_due = time.monotonic() + PUT_TOGETHER_SECONDS
                 self._upkeep = upkeep.put_together(self._database, now)
+                self._database.passed.clear()  # the future comes
             deadline = time.monotonic() + WRITE_SECONDS / 10
             while time.monotonic() < deadline and not self._closing:
                 if next(self._upkeep, self) is self:

@@ -23,6 +23,8 @@ DAY_SECONDS = 86400.0
 # An hour is put together when what came late, out of the agents' memory, is in it too.
 SETTLED_SECONDS = 900.0
 DELETED_AT_ONCE = 2000
+# What ended so much later than now was written while the clock was wrong.
+FUTURE_SECONDS = DAY_SECONDS
 # An agent that answers now well and now badly makes an event each time, of so many bytes with its share of the index.
 EVENTS_SHARE, EVENT_BYTES = 0.1, 200
 # A clock that is set forward by more than what it is corrected by all the time is believed after an hour.
@@ -69,7 +71,7 @@ def expire(database: Database, retention: Retention, now: float, shares: Shares)
         ("hours", retention.hours_seconds),
     )
     for table, seconds in tiers:
-        _delete_older(database, table, now - seconds)
+        _delete_older(database, table, now - seconds, now + FUTURE_SECONDS)
     connection.execute("DELETE FROM events WHERE at < ?", (now - retention.hours_seconds,))
     connection.execute("DELETE FROM runs WHERE ended < ?", (now - retention.hours_seconds,))
     shares.free(database, retention.max_bytes)
@@ -79,12 +81,23 @@ def expire(database: Database, retention: Retention, now: float, shares: Shares)
     _give_back(database)
 
 
-def _delete_older(database: Database, table: str, moment: float) -> None:
-    """Rows are in the order in which they were added: the old ones are at the beginning."""
-    rows = database.connection.execute(f"SELECT rowid, agent, length(body), ended FROM {table} ORDER BY rowid")
-    old = list(takewhile(lambda row: row[3] < moment, islice(rows, DELETED_AT_ONCE)))
+def _delete_older(database: Database, table: str, moment: float, future: float) -> None:
+    """Rows are in the order in which they were added: the old ones are at the beginning.
+
+    What a clock that was wrong put into the future is passed by: what came behind it would wait as long to be old.
+    """
+    passed = database.passed.get(table, 0)
+    rows = database.connection.execute(
+        f"SELECT rowid, agent, length(body), ended FROM {table} WHERE rowid > ? ORDER BY rowid", (passed,)
+    )
+    some = islice(rows, DELETED_AT_ONCE)
+    first = next(some, None)
+    if first is not None and first[3] > future:
+        *_, last = first, *takewhile(lambda row: row[3] > future, some)
+        database.passed[table] = last[0]
+    elif first is not None and first[3] < moment:
+        _delete_first(database, table, [first, *takewhile(lambda row: row[3] < moment, some)], passed)
     rows.close()
-    _delete_first(database, table, old)
 
 
 def _delete_oldest(database: Database, table: str, max_bytes: int) -> None:
@@ -112,12 +125,12 @@ def _delete_oldest(database: Database, table: str, max_bytes: int) -> None:
     _delete_first(database, table, some)
 
 
-def _delete_first(database: Database, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Delete these rows, number, agent and bytes of each, with which the table begins."""
+def _delete_first(database: Database, table: str, rows: Sequence[tuple[Any, ...]], passed: int = 0) -> None:
+    """Delete these rows, number, agent and bytes of each, with which the table begins, or goes on behind `passed`."""
     for _, agent, length, *_ in rows:
         database.forget(agent, length)
     if rows:
-        database.connection.execute(f"DELETE FROM {table} WHERE rowid <= ?", (rows[-1][0],))
+        database.connection.execute(f"DELETE FROM {table} WHERE rowid > ? AND rowid <= ?", (passed, rows[-1][0]))
 
 
 def _bound_events(database: Database, retention: Retention) -> None:

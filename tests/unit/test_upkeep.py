@@ -51,6 +51,23 @@ def test_each_tier_has_an_age_of_its_own(tmp_path: Path) -> None:
     database.close()
 
 
+def test_what_a_wrong_clock_put_into_the_future_does_not_keep_what_came_behind_it(tmp_path: Path) -> None:
+    database = filled(tmp_path / "history.db")
+    year = 365 * 86400.0
+    for table in TIERS:
+        database.connection.execute(f"UPDATE {table} SET ended = ended + ? WHERE ended BETWEEN 10 AND 19", (year,))
+    keep(database, Retention(30.0, 60.0, 90.0), 100.0)
+    assert oldest(database) == [70, 40, 20]
+    for table in TIERS:
+        late = database.connection.execute(f"SELECT count(*) FROM {table} WHERE ended > ?", (year,)).fetchone()
+        assert late == (20,), "nothing is lost for a clock that was wrong"
+    # A supervisor looks at it again after some time, and when it is old it goes.
+    database.passed.clear()
+    keep(database, Retention(30.0, 60.0, 90.0), year + 200.0)
+    assert oldest(database) == [None, None, None]
+    database.close()
+
+
 def test_the_budget_takes_reports_first_then_minutes_then_hours_whatever_their_age(tmp_path: Path) -> None:
     database = filled(tmp_path / "history.db")
     everything = database.size()
