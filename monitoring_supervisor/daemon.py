@@ -160,6 +160,8 @@ class Supervisor:
         troubles = [f"cannot save: {error.strerror}"] if error else []
         if self._history and self._history.keeper.trouble:
             troubles.append(f"history is paused: {self._history.keeper.trouble}")
+        if self._history and self._history.keeper.log_is_long:
+            troubles.append("somebody has been reading history.db for long, and its log grows until that ends")
         if self._outage.since is not None:
             troubles.append("no agent can be reached; is it the network of this machine?")
         return troubles

@@ -11,7 +11,7 @@ from pathlib import Path
 from monitoring_supervisor.model import Retention
 from monitoring_supervisor.store import snapshot, upkeep
 from monitoring_supervisor.store.blocks import Points
-from monitoring_supervisor.store.database import Block, Database, Event, Known, WrongFormat
+from monitoring_supervisor.store.database import LOG_BYTES, Block, Database, Event, Known, WrongFormat
 from monitoring_supervisor.store.shares import Shares
 
 log = logging.getLogger("monitoring_supervisor")
@@ -22,6 +22,8 @@ RETRY_SECONDS = 5.0
 PUT_TOGETHER_SECONDS = 600.0
 # What SQLite remembers of the file is read anew at this distance: damage on the disk is to be seen soon.
 FORGET_SECONDS = 15.0
+# Beyond that somebody reads for long: the log cannot be begun anew while there is a reader from before.
+LONG_LOG_BYTES = 2 * LOG_BYTES
 # More than this is not kept waiting for a disk.
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 MAX_WAITING_EVENTS = 100_000
@@ -52,6 +54,7 @@ class Keeper:
         self.trouble: str | None = None
         self.trouble_since: float | None = None
         self.bytes = 0
+        self.log_is_long = False
         self.busy_since: float | None = None  # on the monotonic clock
         self._path = path
         self._clock = clock
@@ -177,6 +180,17 @@ class Keeper:
             raise
         upkeep.shrink(self._database, self._path)
         self.bytes = self._database.size()
+        self._look_at_log()
+
+    def _look_at_log(self) -> None:
+        """Say, once, that somebody keeps the log from being begun anew: it takes ever more of the disk."""
+        try:
+            is_long = self._path.with_name(f"{self._path.name}-wal").stat().st_size > LONG_LOG_BYTES
+        except OSError:
+            return  # somebody took it away
+        if is_long and not self.log_is_long:
+            log.warning("somebody has been reading %s for long; its log grows until that ends", self._path)
+        self.log_is_long = is_long
 
     def _open(self) -> None:
         try:
