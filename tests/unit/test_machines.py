@@ -6,7 +6,6 @@ import os
 import random
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 import pytest
 
 from monitoring_agent.collectors import clock, control_groups, hardware, links, netstack, protocols, scheduler, sockets
-from monitoring_agent.collectors.packages import Packages, parse_simulation
 from monitoring_agent.collectors.registry import Collector, collectors
 from monitoring_agent.exposition import render
 from monitoring_agent.host import Host
@@ -284,48 +282,6 @@ def test_the_scheduler_tells_how_long_tasks_ran_and_waited() -> None:
         "running_seconds_total": 3000.0, "waiting_seconds_total": 1.0, "timeslices_total": 1945123
     }  # fmt: skip
     assert scheduler.collect(tree("arm")) == {}
-
-
-SIMULATION = """\
-NOTE: This is only a simulation!
-Inst libssl3 [3.0.1] (3.0.2 Debian-Security:12/stable-security [amd64])
-Inst base-files [12.4] (12.5 Debian:12.5/stable [amd64])
-Inst newcomer (1.0 Debian:12.5/stable [amd64])
-Conf libssl3 (3.0.2 Debian-Security:12/stable-security [amd64])
-"""
-
-
-def test_updates_are_those_of_installed_packages_and_told_apart_by_their_archive() -> None:
-    assert parse_simulation(SIMULATION) == {"updates_pending": 2, "security_updates_pending": 1}
-
-
-def test_a_debian_machine_tells_what_it_waits_for_and_asks_apt_only_when_something_changed(tmp_path: Path) -> None:
-    root = tmp_path / "root"
-    shutil.copytree(TREES / "vm", root)
-    asked = []
-
-    def simulate() -> str:
-        asked.append(1)
-        return SIMULATION
-
-    collector = Packages(simulate)
-    for _ in range(3):
-        sample = collector.collect(Host(str(root)))
-    assert len(asked) == 1
-    assert (sample["updates_pending"], sample["packages_held"], sample["reboot_required"]) == (2, 1, 1)
-    # dbus and the kernel said so themselves; the other kernel was installed since the machine was started.
-    assert {"dbus", "linux-image-6.1.0-29-amd64"} <= set(sample["reboot_required_by"])
-    days = [time.strftime("%F", time.localtime(sample[f"release_end_of_{what}_at"])) for what in ("life", "lts")]
-    assert days == ["2026-06-10", "2028-06-30"]
-    described = {metric.path for one in collectors() if one.name == "packages" for metric in one.metrics}
-    assert {re.sub(r"(reboot_required_by)\..*", r"\1.*", path) for path, _ in leaves(sample)} <= described
-    (root / "var/lib/dpkg/status").write_text("", encoding="ascii")
-    assert collector.collect(Host(str(root)))["packages_held"] == 0
-    assert len(asked) == 2
-
-
-def test_a_machine_without_dpkg_waits_for_nothing() -> None:
-    assert Packages(lambda: SIMULATION).collect(tree("arm")) == {}
 
 
 def test_no_link_in_a_frozen_tree_leads_above_itself() -> None:
