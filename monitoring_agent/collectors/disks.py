@@ -15,7 +15,7 @@ SECTOR_BYTES = 512
 _LEFT_OUT = re.compile(
     r"(?:ram|loop|fd)\d+$"  # not disks
     r"|(?:[hsv]d|xvd)[a-z]+\d+$"  # partitions: the whole device stands for them
-    r"|(?:nvme\d+n\d+|mmcblk\d+|nbd\d+)p\d+$"
+    r"|(?:nvme\d+n\d+|mmcblk\d+|nbd\d+|md\d+|md_d\d+)p\d+$"
 )
 
 # The columns behind the name in their order: key, divisor of times in milliseconds or factor of sectors, and the rest

@@ -4,10 +4,15 @@ from monitoring_agent.collectors import sysfs
 from monitoring_agent.host import Host
 from monitoring_agent.metric import Metric
 from monitoring_agent.rates import Sample
+from monitoring_agent.shared.journal import printable
 
 _SOURCE = "/sys/block/md*/md"
 _DEVICE = (("device", "*"),)
 _DEVICE_STATE = (("device", "*"), ("state", "**"))
+
+# md0, md127, md_home with `CREATE names=yes` in mdadm.conf(5), and md_d0 as arrays with partitions were called once.
+# The partitions (md0p1) are no arrays.
+_ARRAY = r"md(\d+|_.+)$"
 
 # What an array is doing, in node_exporter's words, by the kernel's word for it.
 _ACTIONS = {"recover": "recovering", "resync": "resync", "check": "check", "repair": "check"}
@@ -29,7 +34,8 @@ METRICS = (
 
 def arrays(host: Host) -> Sample:
     """`{"md0": {state, level, disks, disks_missing, disks_by_state: {active, failed, spare}, modes, sync_action}}`."""
-    return {name: _array(host, f"/sys/block/{name}/md") for name in sysfs.names(host, "/sys/block", r"md\d+")}
+    names = sysfs.names(host, "/sys/block", _ARRAY)
+    return {printable(name): _array(host, f"/sys/block/{name}/md") for name in names}
 
 
 def _array(host: Host, base: str) -> Sample:

@@ -30,6 +30,9 @@ md0 : active raid1 sdc1[2](S) sdb1[1](F) sda1[0]
       4096 blocks super 1.2 [2/1] [U_]
       [=====>...............]  recovery = 25.0% (1024/4096) finish=0.1min speed=1024K/sec
 
+md_home : active raid10 nvmed[3] nvmec[2] nvmeb[1] nvmea[0]
+      8192 blocks super 1.2 512K chunks 2 near-copies [4/4] [UUUU]
+
 unused devices: <none>
 """
 FREQUENCY = ("scaling_available_governors", "scaling_driver", "scaling_governor", "scaling_setspeed", "related_cpus")

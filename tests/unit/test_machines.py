@@ -189,6 +189,12 @@ def test_the_physical_server_tells_of_its_hardware() -> None:
     assert sample["mains"] == {"AC": {"online": 1}}
     assert sample["batteries"] == {"BAT0": {"charged_percent": 87, "status": "Not charging"}}
     assert sample["memory_controllers"] == {"0": {"correctable_errors_total": 12, "uncorrectable_errors_total": 0}}
+    assert set(sample["arrays"]) == {"md0", "md_home"}
+    assert sample["arrays"]["md_home"] == {
+        "state": "active-idle", "level": "raid10", "sync_action": "idle", "disks": 4, "disks_missing": 0,
+        "disks_by_state": {"active": 4, "failed": 0, "spare": 0},
+        "modes": {"active": 1, "inactive": 0, "recovering": 0, "resync": 0, "check": 0},
+    }  # fmt: skip
     assert sample["arrays"]["md0"] == {
         "state": "clean", "level": "raid1", "sync_action": "recover", "synchronised_percent": 25.0,
         "disks": 2, "disks_missing": 1, "disks_by_state": {"active": 1, "failed": 1, "spare": 1},
