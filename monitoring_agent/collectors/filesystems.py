@@ -7,6 +7,7 @@ stops every thread; os.statvfs lets go of the lock.
 import os
 import re
 import stat
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from monitoring_agent.collectors.probes import Answered, Hung, Prober
@@ -55,6 +56,8 @@ METRICS = (
 class Mount:
     """A line of mountinfo: device as major:minor, the part of the filesystem that is mounted, and where."""
 
+    identity: str
+    parent: str  # the mount that it is mounted on
     number: str
     root: str
     point: str
@@ -79,11 +82,9 @@ class Filesystems:
         """
         if self._prober is None:
             self._prober = Prober(lambda point: _probe(host.path(point)), self._deadline_seconds)
-        mounts = {mount.point: mount for mount in parse(host.read("/proc/self/mountinfo", "surrogateescape"))}
-        outcomes = self._prober.ask(list(mounts))
+        mounts, outcomes = self._ask(self._prober, host.read("/proc/self/mountinfo", "surrogateescape"))
         # Names can be any bytes; in a report they are text that a terminal can show.
-        described = {printable(_text(point)): _describe(mount, outcomes[point]) for point, mount in mounts.items()}
-        sample = {name: about for name, about in described.items() if about is not None}
+        sample = {printable(_text(point)): _describe(mount, outcomes[point]) for point, mount in mounts.items()}
         stalled = self._stalls.look(host, {mount.number for mount in mounts.values()})
         for point, mount in mounts.items():
             about = sample.get(printable(_text(point)), {})
@@ -91,26 +92,69 @@ class Filesystems:
                 about |= {"state": "hung", "hung_seconds": stalled[mount.number], "unanswered": 1}
         return sample
 
+    def _ask(self, prober: Prober, text: str) -> tuple[dict[str, Mount], dict[str, Answered | Hung]]:
+        """The mounts that stand for the filesystems, by their places, and what became of the question to each.
 
-def parse(text: str) -> list[Mount]:
+        Where a single file turns out to stand for one, as /etc/hosts does in a container, the next one does instead.
+        """
+        files: set[str] = set()
+        outcomes: dict[str, Answered | Hung] = {}
+        while True:
+            mounts = {mount.point: mount for mount in parse(text, files)}
+            outcomes |= prober.ask([point for point in mounts if point not in outcomes])
+            found = {point for point in mounts if _is_file(outcomes[point])}
+            if not found:
+                return mounts, outcomes
+            files |= found
+
+
+def parse(text: str, files: Container[str] = ()) -> list[Mount]:
     """The real filesystems of a text of mountinfo, one entry for each device.
 
-    Bind mounts show a device again: of several, the one that shows most of it (shortest root), then the one
-    with the shortest path stands for all. What another mount at the same place covers cannot be seen.
+    Bind mounts and subvolumes show a device again: of several, the one that shows most of it (shortest root), then the
+    one with the shortest path stands for all, whichever was mounted first. Not a mount that another one covers, and
+    none at one of the `files`: single files are mounted in containers.
     """
-    visible: dict[str, Mount] = {}
-    for line in text.splitlines():
-        mount = _parse_line(line)
-        if mount is not None:
-            visible[mount.point] = mount
+    mounts = [mount for mount in map(_parse_line, text.splitlines()) if mount is not None]
+    leads = _Paths(mounts)
     real: dict[str, Mount] = {}
-    for mount in visible.values():
-        if mount.kind in PSEUDO or (mount.kind == "overlay" and mount.point != "/"):
+    for mount in mounts:
+        if mount.kind in PSEUDO or (mount.kind == "overlay" and mount.point != "/") or mount.point in files:
             continue
         best = real.get(mount.number)
-        if best is None or (len(mount.root), len(mount.point)) < (len(best.root), len(best.point)):
+        better = best is None or (len(mount.root), len(mount.point)) < (len(best.root), len(best.point))
+        if better and leads.to(mount):
             real[mount.number] = mount
     return list(real.values())
+
+
+class _Paths:
+    """Where paths lead. What lies under another mount is not at its path, and cannot be asked there."""
+
+    def __init__(self, mounts: list[Mount]) -> None:
+        self._by_identity = {mount.identity: mount for mount in mounts}
+        self._taken = {(mount.parent, mount.point) for mount in mounts}
+
+    def to(self, mount: Mount) -> bool:
+        """Whether the path of a mount leads to it, and not to one on top of it or of a folder above it."""
+        if (mount.identity, mount.point) in self._taken:
+            return False
+        passed: set[str] = set()
+        here: Mount | None = mount
+        while here is not None and here.identity not in passed:
+            # Another one on the same parent, and nearer to the root, came later: else it would be the parent.
+            if any((here.parent, above) in self._taken for above in _above(here.point)):
+                return False
+            passed.add(here.identity)
+            here = self._by_identity.get(here.parent)
+        return True
+
+
+def _above(point: str) -> Iterator[str]:
+    """The folders above a path, up to the root."""
+    while point not in {"/", ""}:
+        point = point.rpartition("/")[0] or "/"
+        yield point
 
 
 def _parse_line(line: str) -> Mount | None:
@@ -119,6 +163,8 @@ def _parse_line(line: str) -> Mount | None:
     if not separator or len(columns) < 6 or len(details) < 3:
         return None  # cut off
     return Mount(
+        identity=columns[0],
+        parent=columns[1],
         number=columns[2],
         root=_unescape(columns[3]),
         point=_unescape(columns[4]),
@@ -144,16 +190,18 @@ def _probe(point: str) -> os.statvfs_result | None:
     return space if stat.S_ISDIR(os.stat(point).st_mode) else None
 
 
-def _describe(mount: Mount, outcome: Answered | Hung) -> Sample | None:
+def _is_file(outcome: Answered | Hung) -> bool:
+    return isinstance(outcome, Answered) and outcome.error is None and outcome.value is None
+
+
+def _describe(mount: Mount, outcome: Answered | Hung) -> Sample:
     about: Sample = {"device": printable(_text(mount.source)), "type": mount.kind, "read_only": mount.read_only}
     if isinstance(outcome, Hung):
         return {**about, "state": "hung", "hung_seconds": round(outcome.seconds, 1), "unanswered": 1}
     if outcome.error is not None:
         error = getattr(outcome.error, "strerror", None) or str(outcome.error)
         return {**about, "state": "failed", "error": error, "unanswered": 1}
-    space: os.statvfs_result | None = outcome.value
-    if space is None:
-        return None
+    space: os.statvfs_result = outcome.value
     about["state"] = "slow" if outcome.seconds >= SLOW_SECONDS else "ok"
     about |= {
         "size_bytes": space.f_blocks * space.f_frsize,

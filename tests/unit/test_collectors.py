@@ -137,8 +137,10 @@ def test_disks_are_whole_devices_and_lines_that_are_cut_off_are_left_out(host: H
     assert len(sample["dm-0"]) == 11
 
 
-LEFT_OUT = "ram0 loop12 fd0 sda1 sdab12 hda3 vdb2 xvda1 nvme0n1p2 nvme10n2p11 mmcblk0p1 nbd0p3".split()
-WHOLE = "sda sdab vdb xvda nvme0n1 mmcblk0 nbd0 dm-0 md127 sr0 zd16 bcache0 drbd1 rbd0".split()
+LEFT_OUT = (
+    "ram0 loop12 fd0 sda1 sdab12 hda3 vdb2 xvda1 nvme0n1p2 nvme10n2p11 mmcblk0p1 nbd0p3 md0p1 md127p12 md_d0p1".split()
+)
+WHOLE = "sda sdab vdb xvda nvme0n1 mmcblk0 nbd0 dm-0 md127 md_d0 md_home md_p1 sr0 zd16 bcache0 drbd1 rbd0".split()
 
 
 def test_partitions_loop_and_ram_devices_are_left_out_and_no_other_one() -> None:
@@ -290,6 +292,42 @@ def test_filesystems_are_the_real_ones_once_for_each_device() -> None:
     assert mounts["/mnt/back up\\\ndir"].kind == "nfs4"
 
 
+def shown(*lines: str) -> dict[str, str]:
+    """Which of these mounts are told, by number; a line is `identity parent number root point`."""
+    text = "".join(f"{line} rw shared:1 - ext4 /dev/x rw\n" for line in lines)
+    return {mount.number: mount.point for mount in filesystems.parse(text)}
+
+
+WHOLE_AND_PART = ("30 28 8:1 / /srv/long/path", "31 28 8:1 /sub /b", "32 28 8:1 /sub/deeper /c")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_whole_of_a_filesystem_is_told_though_a_part_of_it_has_a_shorter_path(order: int) -> None:
+    assert shown("28 1 8:0 / /", *WHOLE_AND_PART[::order]) == {"8:0": "/", "8:1": "/srv/long/path"}
+    assert shown(*WHOLE_AND_PART[1:][::order]) == {"8:1": "/b"}
+    assert shown(*("30 28 8:1 / /srv/long/path", "31 28 8:1 / /srv/p")[::order]) == {"8:1": "/srv/p"}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_mount_under_another_one_is_not_told(order: int) -> None:
+    def ordered(*lines: str) -> dict[str, str]:
+        return shown("28 1 8:0 / /", *lines[::order])
+
+    assert ordered("30 28 8:1 / /srv", "31 30 8:2 / /srv") == {"8:0": "/", "8:2": "/srv"}
+    assert ordered("30 28 8:1 / /srv/data", "31 28 8:2 / /srv") == {"8:0": "/", "8:2": "/srv"}
+    # What is mounted on it is there no longer either; and what is mounted on the one above is.
+    below = ("30 28 8:1 / /srv/data", "33 30 8:3 / /srv/data/more", "31 28 8:2 / /srv", "34 31 8:4 / /srv/data")
+    assert ordered(*below) == {"8:0": "/", "8:2": "/srv", "8:4": "/srv/data"}
+    # Unless it is mounted elsewhere too.
+    again = ("30 28 8:1 / /srv/data", "35 28 8:1 / /mnt/other/place", "31 28 8:2 / /srv")
+    assert ordered(*again) == {"8:0": "/", "8:1": "/mnt/other/place", "8:2": "/srv"}
+
+
+def test_a_filesystem_around_the_root_or_one_that_is_its_own_parent_covers_nothing() -> None:
+    lines = ("1 1 0:2 / /", "28 1 8:0 / /", "30 28 8:1 / /srv", "31 30 8:2 / /srv/data", "40 99 8:3 / /from/outside")
+    assert shown(*lines) == {"8:0": "/", "8:1": "/srv", "8:2": "/srv/data", "8:3": "/from/outside"}
+
+
 def test_read_only_is_the_filesystem_and_not_the_sandbox_around_the_agent() -> None:
     mounts = {mount.point: mount for mount in filesystems.parse(mountinfo())}
     assert not mounts["/"].read_only
@@ -344,6 +382,13 @@ def test_a_single_file_that_is_mounted_is_no_filesystem(mounted: Path) -> None:
     with (mounted / "proc/self/mountinfo").open("a", encoding="ascii") as file:
         file.write("70 28 0:70 /docker/hosts /etc/hosts rw - ext4 /dev/host rw\n")
     assert "/etc/hosts" not in Filesystems().collect(Host(str(mounted)))
+    # But a folder of the same disk, which a container may have been given, is.
+    (mounted / "srv/volume").mkdir()
+    with (mounted / "proc/self/mountinfo").open("a", encoding="ascii") as file:
+        file.write("71 28 0:70 /docker/volumes/with-a-long-name /srv/volume rw - ext4 /dev/host rw\n")
+    sample = Filesystems().collect(Host(str(mounted)))
+    assert "/etc/hosts" not in sample
+    assert sample["/srv/volume"]["state"] == "ok"
 
 
 def test_mountinfo_that_is_cut_off_gives_what_is_whole() -> None:
