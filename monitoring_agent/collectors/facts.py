@@ -73,7 +73,7 @@ def collect(host: Host) -> Sample:
         "domain": _text(host, "/proc/sys/kernel/domainname"),
         "architecture": os.uname().machine,
         "processor": processor(host.read_if_there("/proc/cpuinfo") or ""),
-        "virtualization": virtualization(),
+        "virtualization": virtualization(host),
         "cpus": min(processors, (container and container.processors()) or processors) or None,
         "memory_bytes": min(memory, (container and container.memory().limit_bytes) or memory),
     }
@@ -123,10 +123,11 @@ def machine_id(secret: str) -> str | None:
     return digest.hex()
 
 
-def virtualization() -> str | None:
-    """The kind of virtual machine or container, `none` on bare metal, or None if it cannot be told."""
+def virtualization(host: Host) -> str | None:
+    """The kind of container or virtual machine, `none` on bare metal, or None if it cannot be told."""
     try:
         done = subprocess.run(["systemd-detect-virt"], capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return None
+        container = container_of(host)  # most have no systemd, but what they are is written in them
+        return printable(container.kind) if container else None
     return done.stdout.strip() or None

@@ -1,4 +1,4 @@
-"""What is said of processes, beside what these know of themselves."""
+"""What is said of processes, beside what these know of themselves, and of this machine, beside its own tool."""
 
 import resource
 import subprocess
@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from monitoring_agent.collectors import facts
 from monitoring_agent.collectors.processes import Processes
 from monitoring_agent.host import Host
 
@@ -88,3 +89,11 @@ def test_processes_that_end_while_they_are_read_are_simply_gone() -> None:
             sample = collector.collect(Host())
             assert 0 < sample["processes"] <= sample["threads"]
             assert all(one["cpu_percent"] >= 0 for one in sample.get("top_cpu", {}).values())
+
+
+def test_the_kind_of_this_machine_is_that_of_its_container_or_else_of_its_virtual_machine() -> None:
+    kinds = [
+        subprocess.run(["systemd-detect-virt", option], capture_output=True, text=True, check=False).stdout.strip()
+        for option in ("--container", "--vm")
+    ]
+    assert facts.collect(Host())["virtualization"] == next((kind for kind in kinds if kind != "none"), "none")

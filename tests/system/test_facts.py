@@ -41,6 +41,11 @@ def test_the_machine_s_identity_is_the_one_that_systemd_derives(machine: Machine
     assert machine.run("cat /etc/machine-id") not in json.dumps(whole_report(machine))
 
 
+def test_the_kind_of_machine_is_the_one_that_systemd_detects(machine: Machine) -> None:
+    detected = machine.run("systemd-detect-virt")
+    assert whole_report(machine)["host"]["virtualization"] == detected == "systemd-nspawn"
+
+
 def test_units_are_counted_and_failed_ones_named_as_systemctl_does(machine: Machine) -> None:
     machine.run("systemd-run --unit=doomed /bin/false; sleep 1; systemctl is-failed doomed", timeout=30)
     machine.wait_until(

@@ -276,6 +276,23 @@ def test_facts_that_cannot_be_found_out_are_absent(tmp_path: Path) -> None:
     assert not {"machine_id", "boot_id", "distribution"} & set(sample)
 
 
+def test_a_container_without_systemd_knows_all_the_same_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    trees = {kind: facts.collect(Host(str(TREE.parent / kind))) for kind in ("docker", "lxc", "vm")}
+    assert (trees["docker"]["virtualization"], trees["lxc"]["virtualization"]) == ("docker", "lxc")
+    assert "virtualization" not in trees["vm"]
+
+
+def test_the_kind_of_machine_is_the_one_that_systemd_detects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detect = tmp_path / "systemd-detect-virt"
+    detect.write_text("#!/bin/sh\necho none\nexit 1\n", encoding="ascii")
+    detect.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert facts.collect(Host(str(TREE)))["virtualization"] == "none"
+
+
 @pytest.mark.parametrize("identity", ["", "not hex", "0123", "uninitialized"])
 def test_a_machine_without_an_identity_has_none(identity: str) -> None:
     assert facts.machine_id(identity) is None
