@@ -31,21 +31,31 @@ SIGN_OF_LIFE_SECONDS = 10
 PAUSE_SECONDS = 3.0
 # How long a worker may take to end.
 GRACE_SECONDS = 2
+# How long a reload waits for a worker that is busy, or about to be replaced.
+SETTLE_SECONDS = 5.0
 
 
 class Heartbeat:
-    """A counter in memory that the worker shares with its arbiter."""
+    """Counters in memory that the worker, who alone raises them, shares with its arbiter."""
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, 8)
+        self._memory = mmap.mmap(-1, 16)
 
     def beat(self) -> None:
-        """One more. Only the worker calls this."""
+        """The worker lives."""
         struct.pack_into("Q", self._memory, 0, self.count + 1)
+
+    def settle(self) -> None:
+        """The worker has taken the settings that it was told to take."""
+        struct.pack_into("Q", self._memory, 8, self.settled + 1)
 
     @property
     def count(self) -> int:
         return int(struct.unpack_from("Q", self._memory)[0])
+
+    @property
+    def settled(self) -> int:
+        return int(struct.unpack_from("Q", self._memory, 8)[0])
 
 
 class AgentArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
@@ -116,7 +126,7 @@ class AgentArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
                 self._listen_elsewhere(settings)
             else:
                 self.app.take(settings)
-                self.kill_workers(signal.SIGUSR1)
+                self._have_the_worker_settle()
         except BadSettings as error:
             for mistake in error.mistakes:
                 log.error("not reloaded: %s", mistake)
@@ -125,6 +135,17 @@ class AgentArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
                 log.warning("%s", doubt)
             log.info("settings reloaded")
         self._announce()
+
+    def _have_the_worker_settle(self) -> None:
+        """Tell the worker of the new settings, and wait until it has them: whoever reloads may rely on that."""
+        before = self.app.heartbeat.settled
+        self.kill_workers(signal.SIGUSR1)
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while self.WORKERS and self.app.heartbeat.settled == before:
+            if time.monotonic() > deadline:
+                log.warning("the worker has not taken the new settings within %g seconds", SETTLE_SECONDS)
+                return
+            time.sleep(0.002)
 
     def _listen_elsewhere(self, settings: Settings) -> None:
         """Change the sockets. Raises BadSettings if the new ones cannot be had; then the old ones are back.

@@ -121,6 +121,7 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         for conn in list(self._waiting):
             if conn.terms != self._service.terms:
                 self._drop(conn)  # half a request: the rest of it would be answered under terms that are over
+        self.app.heartbeat.settle()
 
     def is_idle(self) -> bool:
         """Whether there is no deadline to keep."""

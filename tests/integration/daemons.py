@@ -19,7 +19,7 @@ TOKEN = "0123456789abcdef0123456789abcdef"
 T = TypeVar("T")
 
 
-def wait_for(what: Callable[[], T], seconds: float = 10.0) -> T:
+def wait_for(what: Callable[[], T], seconds: float = 10.0, pause_seconds: float = 0.02) -> T:
     """The first truthy value that `what` returns. Fails if none comes in time."""
     deadline = time.monotonic() + seconds
     while True:
@@ -27,7 +27,7 @@ def wait_for(what: Callable[[], T], seconds: float = 10.0) -> T:
         if value:
             return value
         assert time.monotonic() < deadline, f"still {value!r} after {seconds} s"
-        time.sleep(0.02)
+        time.sleep(pause_seconds)
 
 
 def free_port(host: str = "127.0.0.1") -> int:

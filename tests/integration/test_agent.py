@@ -362,6 +362,30 @@ def test_a_reload_takes_a_new_token_without_losing_a_sample_or_a_connection(agen
     assert reload == ["READY=1", "RELOADING=1", "READY=1"]
 
 
+def test_as_soon_as_a_reload_is_over_the_new_token_is_the_one_that_counts(agent: AgentDaemon) -> None:
+    def over() -> int:
+        return sum(message.startswith("READY=1") for message in agent.notifications)
+
+    before = TOKEN
+    for number in range(50):
+        token, ready = f"token-number-{number:02}-0123456789", over()
+        (agent.directory / "token").write_text(f"{token}\n", encoding="ascii")
+        agent.signal(signal.SIGHUP)
+        wait_for(lambda ready=ready: over() > ready, pause_seconds=0.0005)  # type: ignore[misc]
+        assert (agent.get("/getmetrics", token)[0], agent.get("/getmetrics", before)[0]) == (200, 401), number
+        before = token
+
+
+def test_a_reload_ends_though_the_worker_cannot_take_the_settings_which_it_does_later(agent: AgentDaemon) -> None:
+    (agent.directory / "token").write_text("another-token-0123456789\n", encoding="ascii")
+    os.kill(agent.worker_pid(), signal.SIGSTOP)
+    agent.signal(signal.SIGHUP)
+    wait_for(lambda: agent.notifications[-1].startswith("READY=1") and "RELOADING=1" in str(agent.notifications))
+    assert agent.said("the worker has not taken the new settings within 5 seconds")
+    os.kill(agent.worker_pid(), signal.SIGCONT)
+    wait_for(lambda: agent.get("/getmetrics", "another-token-0123456789")[0] == 200)
+
+
 def test_the_same_question_gets_the_newest_report_until_a_reload_refuses_it(agent: AgentDaemon) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", agent.port, timeout=10)
 
