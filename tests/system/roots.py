@@ -31,6 +31,8 @@ AT_HAND = (
     "dpkg-dev",
     "jq",
     "lintian",
+    "linux-image-amd64",
+    "mdadm",
     "openssh-client",
     "openssh-server",
     "python3-dotenv",
