@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import monitoring_agent.lean_gunicorn  # noqa: F401  before gunicorn itself
+import monitoring_agent.lean  # noqa: F401  before gunicorn and Flask themselves
 
 # isort: split
 from gunicorn.app.base import BaseApplication

@@ -34,7 +34,7 @@ LAYERS = {
     "monitoring_agent.goodbye": 2,
     "monitoring_agent.client_socket": 2,
     "monitoring_agent.allocator": 2,
-    "monitoring_agent.lean_gunicorn": 2,
+    "monitoring_agent.lean": 2,
     "monitoring_agent.since": 3,
     "monitoring_agent.repeated": 4,
     "monitoring_agent.collectors.probes": 2,
