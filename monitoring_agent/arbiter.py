@@ -189,6 +189,7 @@ class AgentArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         gc.collect()
         gc.freeze()
         allocator.trim()
+        allocator.let_go_of_files()
         return super().spawn_worker()
 
 
