@@ -2,7 +2,8 @@
 
 They import at the top of their files what only some of those need who use them: with all that this imports in turn, it
 would be a third of the agent's memory. While they are imported something stands in for it that can be named and derived
-from, which is all that happens then, and that raises when it is used after all.
+from, which is all that happens then, and that raises when it is used after all. A version of theirs for which that is
+not enough is imported with everything.
 """
 
 import importlib
@@ -50,13 +51,20 @@ class _NoCommands:
 
 
 def _import(name: str, unused: tuple[str, ...]) -> None:
-    stand_ins = {module: _StandIn(module) for module in unused if module not in sys.modules}
+    before = set(sys.modules)
+    stand_ins = {module: _StandIn(module) for module in unused if module not in before}
     if "flask.cli" in stand_ins:
         vars(stand_ins["flask.cli"])["AppGroup"] = _NoCommands
     sys.modules.update(stand_ins)
-    importlib.import_module(name)
-    for module in stand_ins:
-        del sys.modules[module]  # whoever really wants it gets the real one
+    try:
+        importlib.import_module(name)
+    except Exception:  # noqa: BLE001  whatever comes of a stand-in
+        for module in set(sys.modules) - before:
+            del sys.modules[module]
+        importlib.import_module(name)
+    else:
+        for module in stand_ins:
+            del sys.modules[module]  # whoever really wants it gets the real one
 
 
 for _name, _modules in _UNUSED.items():

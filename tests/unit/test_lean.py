@@ -41,6 +41,17 @@ import monitoring_agent.server, flask
 flask.Flask("x").jinja_env
 """
 
+NEEDED_AT_ONCE = """
+import sys
+import monitoring_agent.lean
+for module in ("calendar", "datetime"):
+    sys.modules.pop(module, None)
+monitoring_agent.lean._import("calendar", ("datetime",))  # it computes with dates while it is imported
+import calendar, datetime
+assert calendar.datetime is datetime
+assert calendar.weekday(2026, 1, 1) == 3
+"""
+
 ASKED = """
 import json, sys
 from monitoring_agent import server
@@ -86,6 +97,11 @@ def test_whoever_imports_it_later_gets_the_real_one() -> None:
 
 def test_what_was_left_out_and_is_used_after_all_says_so() -> None:
     assert "wanted, which monitoring_agent/lean.py leaves out" in run(USED_AFTER_ALL).stderr
+
+
+def test_a_version_that_needs_at_once_what_is_left_out_is_imported_with_it() -> None:
+    done = run(NEEDED_AT_ONCE)
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_kind_of_answer_is_made_without_it() -> None:
