@@ -75,6 +75,7 @@ def watched(make_supervisor: MakeSupervisor, make_rogue: MakeRogue, tmp_path: Pa
         wait_for(lambda name=name: supervisor.agent(name)["report"])  # type: ignore[misc]
     # History is written every few seconds.
     wait_for(lambda: ctl(supervisor, "export", names[0], "-m", "load.load_1m").stdout, 30)
+    wait_for(lambda: ctl(supervisor, "history", "--events", "--json").stdout.count('"down"') >= 3, 30)
     return supervisor
 
 

@@ -23,11 +23,11 @@ SECTIONS = ("schema", "sequence", "collected_at", "host", "agent", "uptime", "lo
 
 # By how much each may differ: the two looks do not find everything at the same point. What grows with the polls would
 # do so by 57,000, with connections by 700, with agents that were removed by 600, with reloads by 120, with an outage by
-# 12, and mostly by many objects each time.
+# 12, and mostly by many objects each time. Python 3.13 had 177 weak references more at one look, and a set of them.
 SLACK = {
     "blocks": 1000,
-    "objects": 120,
-    "entries": 120,
+    "objects": 300,
+    "entries": 300,
     "descriptors": 2,
     "threads": 3,  # as many more a pool may have, for questions that come at once
     "timers": 9,

@@ -91,24 +91,6 @@ def test_a_reload_of_the_agent_takes_new_settings_and_keeps_its_process(machine:
     assert machine.show("monitoring-agent", "ActiveState") == "active"
 
 
-ROTATE = """
-for number in $(seq 30); do
-    token=token-number-$number-0123456789abcdef
-    echo $token >/etc/monitoring/token
-    systemctl reload monitoring-agent
-    curl -s -o /dev/null -w '%{http_code}\\n' -H "Authorization: Bearer $token" http://127.0.0.1:5000/getmetrics
-done
-"""
-
-
-def test_as_soon_as_systemctl_reload_is_over_the_new_token_is_the_one_that_counts(machine: Machine) -> None:
-    write(machine, "")
-    machine.run("cp -p /etc/monitoring/token /root/token && systemctl restart monitoring-agent")
-    machine.wait_until(lambda: ask(machine, "/getmetrics", token=True)[0] == 200, 20, "the agent answers")
-    assert machine.run(ROTATE).split() == ["200"] * 30
-    machine.run("cp -p /root/token /etc/monitoring/token && systemctl reload monitoring-agent")
-
-
 def test_a_reload_loses_no_sample_of_the_agent(machine: Machine) -> None:
     supervise(machine)
     begun = time.time()
