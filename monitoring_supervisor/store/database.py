@@ -126,7 +126,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         waits_seconds = BUSY_MILLISECONDS / 1000
-        self.connection = sqlite3.connect(path, waits_seconds, isolation_level=None, check_same_thread=False)
+        self.connection = sqlite3.connect(path, timeout=waits_seconds, isolation_level=None, check_same_thread=False)
         try:
             self._set_up()
         except sqlite3.Error:
