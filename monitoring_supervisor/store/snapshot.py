@@ -196,10 +196,15 @@ def _beside(path: Path) -> Path:
 
 
 class Writer:
-    """Writes in a thread of its own, one document at a time, so that a slow disk holds nobody up."""
+    """Writes in a thread of its own, one document at a time, so that a slow disk holds nobody up.
 
-    def __init__(self, path: Path) -> None:
+    After so much work, in seconds of processor time, it rests that many times as long.
+    """
+
+    def __init__(self, path: Path, work_seconds: float = WORK_SECONDS, rest: float = REST) -> None:
         self._path = path
+        self._work_seconds = work_seconds
+        self._rest = rest
         self._queue: queue.Queue[Iterable[bytes] | None] = queue.Queue(maxsize=1)
         self._closing = threading.Event()
         self._rested = 0.0  # seconds, while writing this document
@@ -248,7 +253,7 @@ class Writer:
         for piece in pieces:
             yield piece
             worked = time.thread_time() - began
-            if worked >= WORK_SECONDS and not self._closing.is_set():
-                self._closing.wait(REST * worked)
-                self._rested += REST * worked
+            if worked >= self._work_seconds and not self._closing.is_set():
+                self._closing.wait(self._rest * worked)
+                self._rested += self._rest * worked
                 self.busy_since, began = time.monotonic(), time.thread_time()

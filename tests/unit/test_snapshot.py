@@ -190,13 +190,9 @@ def test_the_writer_says_that_it_failed_and_that_it_works_again(tmp_path: Path) 
     assert (directory / "metrics_data.json").read_bytes() == b"{}"
 
 
-def test_the_writer_rests_between_the_pieces_but_not_at_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(snapshot, "WORK_SECONDS", 0.0)
-    monkeypatch.setattr(snapshot, "REST", 1e9)
+def test_the_writer_rests_between_the_pieces_but_not_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "metrics_data.json"
-    writer = snapshot.Writer(path)
+    writer = snapshot.Writer(path, work_seconds=0.0, rest=1e9)
     asked: list[int] = []
 
     def pieces() -> Iterator[bytes]:
@@ -215,11 +211,8 @@ def test_the_writer_rests_between_the_pieces_but_not_at_the_end(
     assert writer.written_seconds < 5.0
 
 
-def test_while_the_writer_goes_on_it_is_not_stuck_however_long_it_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(snapshot, "WORK_SECONDS", 0.0)
-    pace = Pace(snapshot.Writer(tmp_path / "metrics_data.json"))
+def test_while_the_writer_goes_on_it_is_not_stuck_however_long_it_takes(tmp_path: Path) -> None:
+    pace = Pace(snapshot.Writer(tmp_path / "metrics_data.json", work_seconds=0.0))
     longest = 0.0
 
     def pieces() -> Iterator[bytes]:
