@@ -363,7 +363,7 @@ def test_a_certificate_that_ends_soon_is_told_in_time(
     supervisor = make_supervisor(f"https://{agent.name}", **fleet.settings("supervisor", days=60))
     supervisor.start()
     wait_for(lambda: supervisor.said(f"the certificate of {agent.name} ends on "))
-    assert supervisor.agent(agent.name)["state"] == "up"
+    supervisor.wait_state(agent.name, "up")
     wait_for(lambda: agent.said("the certificate of this agent (TLS_CERT) ends on "))
 
 
