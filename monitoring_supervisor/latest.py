@@ -252,7 +252,9 @@ class Latest:
         self._require_next(answer, moves, size)
         if self._held.known is None:
             raise Unusable("it goes by numbers that were not said")
-        if "numbers" in answer:
+        # Without a move the answer is not kept (see store/history.py), and whoever reads the next one there would miss
+        # them. The next question says that they are not known, and has them told again.
+        if "numbers" in answer and moves:
             self._held.learn(answer)
         for move in moves:
             sequence = self._next_sequence(move)

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from monitoring_agent import since
+from monitoring_agent.recall import Recall, Report
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.layout import Layout
 from monitoring_supervisor import gaps
@@ -272,3 +274,39 @@ def test_a_past_of_a_large_report_and_a_minute_for_each_change_is_cut_short() ->
     found = recover(A, Gap(5.5, 100, 10_000, 1, 0.0, 1e12), body)
     assert found.reached == 161
     assert len(found.minutes) <= 61
+
+
+def test_a_question_for_the_past_takes_no_numbers_from_what_is_recorded_meanwhile(tmp_path: Path) -> None:
+    """What the agent told of its past has keys that nobody knew; they are told to all, also where nothing moved."""
+    recall, latest, now = Recall(), Latest(), 1_800_000_000.0
+    history = History(tmp_path / "history.db", Retention(), wall_clock=lambda: now)
+
+    def happen(sequence: int, **more: Any) -> None:
+        newest = recall.newest()
+        before = wire.decode(newest.body) if newest else None
+        one = {**report(sequence), **more}
+        recall.add(Report(sequence, 0.0, wire.encode(one), (before, one) if before else None))
+
+    def ask() -> None:
+        asked = dict(part.split("=") for part in latest.query(1).removeprefix("?").split("&"))
+        identity, count = map(int, asked["layout"].split("-"))
+        body = since.moves(recall, int(asked.get("changes", -1)), 1, (identity, count))
+        latest.take(body)
+        history.record(A, latest, body, now)
+
+    happen(1, gone={"x": 1})
+    happen(2)
+    ask()
+    happen(3)
+    ask()
+    since.past(recall, 1, 1, by_numbers=True)
+    ask()  # for nothing new: the agent's next report is not there yet
+    for sequence in range(4, 8):
+        happen(sequence, new={"y": sequence})
+        ask()
+    assert history.close(20.0)
+    with Reader(tmp_path / "history.db") as reader:
+        found = [document for _, document in reader.reports(A, 0, 1e12)]
+        assert reader.damaged == 0
+    assert [one["sequence"] for one in found] == [2, 3, 4, 5, 6, 7]
+    assert found[-1] == {**report(7), "new": {"y": 7}}

@@ -281,6 +281,16 @@ def test_little_is_left_for_later_in_number_and_in_bytes(latest: Latest) -> None
     assert latest.is_caught_up
 
 
+def test_new_numbers_without_a_move_are_asked_for_again_with_the_next_one(latest: Latest) -> None:
+    before = latest.query(1)
+    latest.take(wire.encode(moves(7, layout=[3, 5], numbers={"a": 4})))
+    assert latest.taken == 0
+    assert latest.query(1) == before
+    latest.take(wire.encode(moves(7, move(8, [4], [1]), layout=[3, 5], numbers={"a": 4})))
+    assert latest.document
+    assert latest.document["a"] == 1
+
+
 def test_what_has_new_numbers_is_taken_apart_at_once_so_that_the_next_question_says_so(latest: Latest) -> None:
     latest.take(one_move(8, [LOAD_1M], [8]))
     latest.take(wire.encode(moves(8, move(9, [4], [1]), layout=[3, 5], numbers={"a": 4})))
