@@ -76,13 +76,24 @@ def test_limits_are_far_above_what_the_daemons_use(watching: Machine) -> None:
         assert threads < 0.5 * int(watching.show(unit, "TasksMax"))
 
 
-def test_the_daemons_can_neither_write_elsewhere_nor_run_what_they_wrote(watching: Machine) -> None:
-    for unit, state in (("monitoring-agent", "/tmp"), ("monitoring-supervisor", "/var/lib/monitoring")):
-        enter = f"nsenter -t {watching.show(unit, 'MainPID')} -m"
-        assert "Read-only" in watching.attempt(f"{enter} touch /etc/monitoring/there /usr/there").stderr
-        watching.run(f"{enter} cp /usr/bin/true {state}/true")
-        assert "Permission denied" in watching.attempt(f"{enter} {state}/true").stderr
-        watching.run(f"{enter} rm {state}/true")
+# Where each daemon may write: nowhere else, and nothing it wrote there can be run.
+WRITABLE = {
+    "monitoring-agent": ("/tmp", "/var/tmp", "/dev/shm", "/var/lib/monitoring-agent"),
+    "monitoring-supervisor": ("/tmp", "/var/tmp", "/dev/shm", "/var/lib/monitoring", "/run/monitoring"),
+}
+
+
+@pytest.mark.parametrize("unit", DAEMONS)
+def test_a_daemon_can_neither_write_elsewhere_nor_run_what_it_wrote(watching: Machine, unit: str) -> None:
+    pid = watching.show(unit, "MainPID")
+    # As root, so that it is not the permissions of files that refuse.
+    enter = f"nsenter -t {pid} -m"
+    for elsewhere in ("/", "/etc/monitoring", "/usr", "/usr/bin", "/usr/lib", "/run", "/run/lock", "/var/lib", "/var/log"):
+        assert "Read-only" in watching.attempt(f"{enter} touch {elsewhere}/there").stderr, elsewhere
+    for path in WRITABLE[unit]:
+        watching.run(f"{enter} cp /usr/bin/true {path}/true")
+        assert "Permission denied" in watching.attempt(f"{enter} {path}/true").stderr, path
+        watching.run(f"{enter} rm {path}/true")
 
 
 @pytest.fixture
