@@ -55,6 +55,8 @@ STUCK_SECONDS = 20.0
 MAX_REFUSED = 64
 # Well below the 1024 descriptors that a service has by default.
 MAX_CONNECTIONS = 512
+# Of these, as many may be kept between two questions; the others are for those who come.
+MAX_KEPT = MAX_CONNECTIONS // 2
 
 
 class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -110,6 +112,7 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._take_settings()
         now = time.monotonic()
         self._end_overdue(now)
+        self._end_longest_kept()
         newest = self._service.newest()
         if newest is not None and not is_stuck(newest.sampled, self._serving.values(), now):
             self.app.heartbeat.beat()
@@ -142,6 +145,17 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                     socket.socket.shutdown(conn.sock, socket.SHUT_RDWR)  # under TLS, whose state is the thread's
         while self._refused:
             self._refused.popleft().close()
+
+    def _end_longest_kept(self) -> None:
+        """Whoever asks once and stays must not keep others out: beyond MAX_KEPT, who asked longest ago goes.
+
+        gunicorn closes them at the end of this turn of its loop: closed by now, one that asks again in this turn would
+        be a connection that its loop does not know.
+        """
+        kept = self.keepalived_conns if hasattr(self, "keepalived_conns") else self._keep
+        with contextlib.suppress(IndexError):  # before gunicorn 27 threads take and add too
+            for place in range(len(kept) - MAX_KEPT):
+                kept[place].timeout = 0.0
 
     def accept(self, *args: Any) -> None:
         """Take a connection; gunicorn 20.1 and 23 pass (server, listener), later ones only the listener."""

@@ -34,6 +34,10 @@ def parse_network(text: str) -> IPNetwork:
         raise ValueError(f"{text!r} is not a network; write for example 10.0.0.0/24") from None
     if ipaddress.ip_address(text.partition("/")[0]) != network.network_address:
         raise ValueError(f"{text!r} is an address inside a network; write {network}")
+    if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped and network.prefixlen >= 96:
+        # Whoever comes over IPv4 is compared as that, whatever the socket calls it.
+        ipv4 = f"{network.network_address.ipv4_mapped}/{network.prefixlen - 96}"
+        raise ValueError(f"{text!r} is an IPv4 network in the form of IPv6; write {ipv4}")
     return network
 
 

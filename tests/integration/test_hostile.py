@@ -118,6 +118,22 @@ def test_sequences_that_run_backwards_are_no_report(make_rogue: MakeRogue, make_
     assert supervisor.agent(liar.name)["report"]["sequence"] == 1000
 
 
+def test_whole_reports_that_run_backwards_spoil_neither_history_nor_the_supervisor(
+    make_rogue: MakeRogue, make_supervisor: MakeSupervisor
+) -> None:
+    liar = make_rogue(says_reports(*({**WHOLE, "sequence": sequence} for sequence in range(60, 0, -1))))
+    supervisor = make_supervisor(liar.name)
+    supervisor.start().wait_ready()
+    wait_for(lambda: len(liar.paths) > 10)
+    assert supervisor.stop() == 0
+    assert not supervisor.said("Traceback"), supervisor.lines
+    with Reader(supervisor.directory / "history.db") as reader:
+        said = [report["sequence"] for _, report in reader.reports(liar.name, 0.0, 1e12)]
+    assert len(said) > 5
+    assert said == sorted(said, reverse=True)
+    assert reader.damaged == 0
+
+
 def test_new_numbers_in_reports_that_are_no_use_cost_the_supervisor_nothing(
     make_rogue: MakeRogue, make_supervisor: MakeSupervisor
 ) -> None:

@@ -157,6 +157,17 @@ def _stay_silent(port: int, over: threading.Event) -> None:
         over.wait(6)
 
 
+def _ask_and_stay(port: int, over: threading.Event) -> None:
+    """A thousand connections that are kept after one question."""
+    with contextlib.ExitStack() as open_ones:
+        for _ in range(1000):
+            client = open_ones.enter_context(socket.create_connection(("127.0.0.1", port), 5))
+            with contextlib.suppress(ConnectionError):
+                client.sendall(ASKS + b"\r\n")
+                client.recv(1000)
+        over.wait(3)
+
+
 def _send_nonsense(port: int, over: threading.Event) -> None:
     for said, *_ in REQUESTS.values():
         answer(port, said)
@@ -177,7 +188,7 @@ def test_while_clients_do_their_worst_the_supervisor_misses_no_sample(
     over = threading.Event()
     storm = [
         threading.Thread(target=_again, args=(over, lambda attack=attack: attack(agent.port, over)))
-        for attack in (_drip, _stay_silent, _send_nonsense)
+        for attack in (_drip, _stay_silent, _ask_and_stay, _send_nonsense)
     ]
     for thread in storm:
         thread.start()
@@ -195,3 +206,20 @@ def test_while_clients_do_their_worst_the_supervisor_misses_no_sample(
     assert len(sequences) >= 12
     assert not agent.said("Traceback"), agent.lines
     assert not supervisor.said("suspect")
+
+
+def test_who_asked_once_and_stayed_keeps_nobody_out(make_agent: MakeAgent) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    agent = make_agent()
+    agent.start().wait_ready()
+    with contextlib.ExitStack() as open_ones:
+        clients = []
+        for _ in range(MAX_CONNECTIONS + 100):
+            clients.append(open_ones.enter_context(socket.create_connection(("127.0.0.1", agent.port), 5)))
+            clients[-1].sendall(ASKS + b"\r\n")
+            assert clients[-1].recv(1000).startswith(b"HTTP/1.1 200 ")
+        # Who asked last is still there, and who asked first had to go.
+        clients[-1].sendall(ASKS + b"\r\n")
+        assert clients[-1].recv(1000).startswith(b"HTTP/1.1 200 ")
+        assert clients[0].recv(1000) == b""
+    assert not agent.said("Traceback"), agent.lines

@@ -35,6 +35,9 @@ BAD_FILES = {
     "AGENT_ALLOW=10.0.0.1/24": [
         "{file} line 1: AGENT_ALLOW: '10.0.0.1/24' is an address inside a network; write 10.0.0.0/24"
     ],
+    "AGENT_ALLOW=::ffff:10.0.0.0/104": [
+        "{file} line 1: AGENT_ALLOW: '::ffff:10.0.0.0/104' is an IPv4 network in the form of IPv6; write 10.0.0.0/8"
+    ],
     "AGENT_ALLOW=office": ["{file} line 1: AGENT_ALLOW: 'office' is not a network; write for example 10.0.0.0/24"],
     "WHITELIST_AGENT=10.0.0.1:70000": [
         "{file} line 1: WHITELIST_AGENT: '10.0.0.1:70000' has the port '70000'; a port is a number from 1 to 65535"
