@@ -77,7 +77,7 @@ class Machine:
             f"journalctl -q -o cat --since=@{since:.6f} {options} _SYSTEMD_UNIT={unit}.service"
         ).splitlines()
 
-    def wait_until(self, condition: Callable[[], T], within: float, what: str) -> T:
+    def wait_until(self, condition: Callable[[], T | None], within: float, what: str) -> T:
         """The first true answer of the condition. Fails with `what` was expected after `within` seconds."""
         deadline = time.monotonic() + within
         while True:

@@ -25,8 +25,12 @@ def report(machine: Machine) -> dict[str, Any]:
 def whole_report(machine: Machine) -> dict[str, Any]:
     """A report to which every collector has contributed."""
     names = {collector.name for collector in collectors()}
-    machine.wait_until(lambda: set(report(machine).get("collectors", {})) == names, 60, "every collector has run")
-    return report(machine)
+
+    def whole() -> dict[str, Any] | None:
+        said = report(machine)
+        return said if set(said.get("collectors", {})) == names else None
+
+    return machine.wait_until(whole, 60, "every collector has run")
 
 
 def test_no_collector_fails_in_the_sandbox(machine: Machine) -> None:
@@ -95,8 +99,7 @@ def test_the_top_five_by_traffic_say_that_they_are_of_the_agent_s_own_user_alone
 
 
 def previous(machine: Machine) -> Any:
-    machine.wait_until(lambda: report(machine), 20, "the agent answers")
-    return report(machine)["agent"].get("previous")
+    return machine.wait_until(lambda: report(machine), 20, "the agent answers")["agent"].get("previous")
 
 
 def test_a_stop_and_a_crash_are_told_apart_afterwards(own_machine: Machine) -> None:
