@@ -103,6 +103,21 @@ def drips_headers(connection: socket.socket, _path: str) -> bool:
         time.sleep(0.05)
 
 
+def drips_fields(connection: socket.socket, _path: str) -> bool:
+    """Sends whole header fields without end, each within any limit for one."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        connection.sendall(b"X-More: y\r\n")
+        time.sleep(0.05)
+
+
+def endless_trailers(connection: socket.socket, _path: str) -> bool:
+    """Sends fields without end behind the last chunk (RFC 9112, 7.1.2)."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n")
+    while True:
+        connection.sendall(b"X-More: " + b"y" * 1000 + b"\r\n")
+
+
 def endless_chunks(connection: socket.socket, _path: str) -> bool:
     """Sends chunks without end."""
     connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -116,6 +131,13 @@ def only_promises(connection: socket.socket, _path: str) -> bool:
         connection.sendall(b"HTTP/1.1 102 Processing\r\n\r\n" * 100)
 
 
+def promises_now_and_then(connection: socket.socket, _path: str) -> bool:
+    """The same, but so slowly that no limit of size is met."""
+    while True:
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        time.sleep(0.05)
+
+
 class Rogue:
     """A server at a loopback address. It notes every request, its path, and how many connections there were."""
 
@@ -124,7 +146,8 @@ class Rogue:
         self.paths: list[str] = []
         self.requests: list[bytes] = []
         self.connections = 0
-        self.greet: Callable[[socket.socket], None] | None = None  # what it does with a connection before it listens
+        # What it does with a connection before it listens; what comes of that is where it listens.
+        self.greet: Callable[[socket.socket], socket.socket] | None = None
         self._listener = socket.create_server((host, port))
         self.port = int(self._listener.getsockname()[1])
         self.name = f"{host}:{self.port}"
@@ -138,9 +161,10 @@ class Rogue:
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):  # the other side closed
+        with contextlib.ExitStack() as ends, contextlib.suppress(OSError):  # the other side closed
+            ends.enter_context(connection)
             if self.greet:
-                self.greet(connection)
+                connection = ends.enter_context(self.greet(connection))
             buffer = b""
             while True:
                 while b"\r\n\r\n" not in buffer:

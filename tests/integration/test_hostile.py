@@ -7,6 +7,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from monitoring_agent.shared.layout import Layout
 from monitoring_supervisor.model import Kind
 from monitoring_supervisor.store.reading import Reader
@@ -207,12 +209,14 @@ def test_of_an_answer_with_a_second_one_behind_it_only_the_first_counts_and_the_
 
 
 def test_a_redirect_is_followed_nowhere_and_the_token_goes_to_nobody_else(
-    make_rogue: MakeRogue, make_supervisor: MakeSupervisor
+    make_rogue: MakeRogue, make_supervisor: MakeSupervisor, tmp_path: Path
 ) -> None:
-    trap = make_rogue()
+    trap, socket_trap = make_rogue(), socket.socket(socket.AF_UNIX)
+    socket_trap.bind(str(tmp_path / "trap.sock"))
+    socket_trap.listen()
     supervisor = make_supervisor()
-    own_socket = f"http+unix://{str(supervisor.control).replace('/', '%2F')}/"
-    places = (f"http://{trap.name}/getmetrics", f"//{trap.name}/", "file:///etc/passwd", own_socket)
+    sockets = [f"http+unix://{str(path).replace('/', '%2F')}/" for path in (supervisor.control, tmp_path / "trap.sock")]
+    places = (f"http://{trap.name}/getmetrics", f"//{trap.name}/", "file:///etc/passwd", *sockets)
     agents = [
         make_rogue(says(http_answer(b"", f"{status} Elsewhere", f"Location: {place}\r\n")))
         for place in places
@@ -223,7 +227,13 @@ def test_a_redirect_is_followed_nowhere_and_the_token_goes_to_nobody_else(
     for agent in agents:
         failure = supervisor.wait_state(agent.name, "down")["failure"]
         assert failure["kind"] == Kind.HTTP_STATUS
+        probed = ctl(supervisor, "probe", agent.name)
+        assert probed.returncode == 1
+        assert "Elsewhere" in probed.stdout or "HTTP status 30" in probed.stdout
     assert trap.connections == 0
+    with socket_trap, pytest.raises(BlockingIOError):
+        socket_trap.setblocking(False)
+        socket_trap.accept()
     assert not supervisor.said("Traceback")
 
 

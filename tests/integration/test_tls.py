@@ -17,6 +17,7 @@ import pytest
 
 from tests.integration.conftest import MakeAgent, MakeRogue, MakeSupervisor
 from tests.integration.daemons import ROOT, TOKEN, AgentDaemon, wait_for
+from tests.integration.rogues import Rogue
 from tests.integration.test_trust import ctl, private_bytes
 
 CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
@@ -149,9 +150,10 @@ def test_the_supervisor_does_not_speak_it_with_an_agent_either(
     context.load_cert_chain(own["TLS_CERT"], own["TLS_KEY"])
     versions: list[str | None] = []
 
-    def shakes_hands(connection: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            versions.append(context.wrap_socket(connection, server_side=True).version())
+    def shakes_hands(connection: socket.socket) -> ssl.SSLSocket:
+        shaken = context.wrap_socket(connection, server_side=True)
+        versions.append(shaken.version())
+        return shaken
 
     old = make_rogue()
     old.greet = shakes_hands
@@ -159,6 +161,68 @@ def test_the_supervisor_does_not_speak_it_with_an_agent_either(
     supervisor.start()
     assert supervisor.wait_state(old.name, "down")["failure"]["kind"] == "tls"
     assert versions == []
+
+
+def test_who_shows_a_certificate_for_another_name_is_asked_nothing_and_told_no_token(
+    fleet: Authority, make_rogue: MakeRogue, make_supervisor: MakeSupervisor
+) -> None:
+    def agent(san: str) -> Rogue:
+        own = fleet.settings(san.partition(":")[2], san=san)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(own["TLS_CERT"], own["TLS_KEY"])
+        rogue = make_rogue()
+        rogue.greet = lambda connection: context.wrap_socket(connection, server_side=True)
+        return rogue
+
+    right, *wrong = (agent(san) for san in ("IP:127.0.0.1", "IP:127.0.0.9", "DNS:127.0.0.1", "DNS:localhost", "DNS:*"))
+    supervisor = make_supervisor(*(f"https://{one.name}" for one in (right, *wrong)), **fleet.settings("supervisor"))
+    supervisor.start()
+    supervisor.wait_state(right.name, "up")
+    for one in wrong:
+        assert supervisor.wait_state(one.name, "down")["failure"]["kind"] == "tls"
+        assert one.connections
+        assert one.requests == []
+    assert right.requests
+
+
+def test_an_agent_that_stalls_in_the_handshake_costs_the_others_nothing(
+    fleet: Authority, make_agent: MakeAgent, make_rogue: MakeRogue, make_supervisor: MakeSupervisor
+) -> None:
+    def hears_and_stalls(connection: socket.socket) -> socket.socket:
+        while connection.recv(4096):
+            pass
+        return connection
+
+    def drips_a_record(connection: socket.socket) -> socket.socket:
+        connection.sendall(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc")
+        while True:
+            connection.sendall(b"\x00")
+            time.sleep(0.05)
+
+    agent, stalling = started(make_agent(**fleet.settings("agent"))), [make_rogue(), make_rogue()]
+    stalling[0].greet, stalling[1].greet = hears_and_stalls, drips_a_record
+    names = [agent.name, *(one.name for one in stalling)]
+    supervisor = make_supervisor(*(f"https://{name}" for name in names), **fleet.settings("supervisor"))
+    supervisor.start()
+    since = supervisor.wait_state(agent.name, "up")["since"]
+    for one in stalling:
+        assert supervisor.wait_state(one.name, "down")["failure"]["kind"] == "timeout_connect"
+    assert supervisor.agent(agent.name)["since"] == since
+
+
+def test_two_requests_in_one_go_are_refused_over_tls_too(fleet: Authority, make_agent: MakeAgent) -> None:
+    agent = started(make_agent(**fleet.settings("agent", ca=False)))
+    with (
+        socket.create_connection(("127.0.0.1", agent.port), 10) as plain,
+        client(fleet.ca).wrap_socket(plain, server_hostname="127.0.0.1") as sock,
+    ):
+        sock.sendall(b"GET /healthcheck HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
+        received = b""
+        with contextlib.suppress(OSError):
+            while part := sock.recv(4096):
+                received += part
+    assert received.count(b"HTTP/1.1 ") <= 1
+    assert get(agent, client(fleet.ca)) == 200
 
 
 def test_clients_that_never_shake_hands_hold_up_nobody_and_are_dropped(fleet: Authority, make_agent: MakeAgent) -> None:
