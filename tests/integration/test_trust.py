@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -144,6 +145,21 @@ def test_the_tokens_stand_in_no_answer_no_log_no_command_line_and_no_file_of_the
     for token in (TOKEN, OTHER_TOKEN):
         assert token.encode() not in said
         assert token[:16].encode() not in said
+
+
+def test_who_knows_the_token_leaves_no_core_dump_where_no_unit_forbids_it(
+    make_agent: MakeAgent, make_supervisor: MakeSupervisor
+) -> None:
+    agent = make_agent()
+    supervisor = make_supervisor(agent.name)
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    assert most != 0, "this is to be tried where core dumps are allowed"
+    for daemon in (agent, supervisor):
+        daemon.before_start = lambda: resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+        daemon.start()
+    supervisor.wait_state(agent.name, "up")
+    for pid in (agent.process.pid, agent.worker_pid(), supervisor.process.pid):
+        assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, most)
 
 
 def test_only_who_is_on_the_whitelist_is_ever_sent_the_token(
