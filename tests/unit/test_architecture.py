@@ -223,12 +223,6 @@ def test_the_shipped_settings_file_has_every_key_commented_with_its_default_and_
         assert key.meaning in comments
 
 
-def test_the_man_page_of_the_settings_has_every_key_with_its_default_and_no_other() -> None:
-    text = (ROOT / "debian/man/monitoring.env.5").read_text(encoding="utf-8").replace("\\-", "-")
-    explained = re.findall(r'^\.BR ([A-Z_]+) " \((.*)\)"$', text, re.M)
-    assert explained == [(key.name, key.default or "empty") for key in keys.KEYS]
-
-
 def test_the_package_and_the_code_have_one_version() -> None:
     changelog = (ROOT / "debian/changelog").read_text(encoding="utf-8")
     assert re.match(r"monitoring-agent \(([^)]+)\)", changelog)[1] == wire.VERSION  # type: ignore[index]
