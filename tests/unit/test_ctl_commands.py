@@ -46,11 +46,8 @@ def test_every_command_has_its_name_and_stands_in_the_readme_and_in_the_man_page
 
 
 @pytest.mark.parametrize("name", ctl.COMMANDS)
-def test_every_option_stands_in_the_man_page_and_says_what_it_is_for(name: str) -> None:
-    for parameter in command(name).params:
-        if isinstance(parameter, click.Option):
-            assert parameter.help
-            assert max(parameter.opts, key=len) in MAN_PAGE
+def test_every_option_says_what_it_is_for(name: str) -> None:
+    assert all(one.help for one in command(name).params if isinstance(one, click.Option))
 
 
 @pytest.mark.parametrize("name", ctl.COMMANDS)

@@ -10,6 +10,7 @@ from gunicorn.arbiter import Arbiter
 from monitoring_agent.access import Access
 from monitoring_agent.app import Service, create_app
 from monitoring_agent.shared import keys, wire
+from monitoring_supervisor.ctl import __main__ as ctl
 from monitoring_supervisor.ctl import asking
 from tests.unit.test_architecture import ROOT, code
 
@@ -94,6 +95,59 @@ def test_a_daemon_s_page_has_every_option_and_no_other(page: str) -> None:
     assert told == {*options, "-h", "--help"}
 
 
+def of_the_command(name: str) -> list[tuple[str, str]]:
+    """How monitoringctl(1) writes a command, and what it says of it, in all its forms."""
+    return [(tag, text) for tag, text in entries("monitoringctl.1", "COMMANDS") if tag.split()[0] == name]
+
+
+@pytest.mark.parametrize("name", ctl.COMMANDS)
+def test_each_command_of_monitoringctl_has_its_own_options_in_its_own_part_of_the_page(name: str) -> None:
+    assert isinstance(ctl.main, click.Group)
+    command = ctl.main.get_command(click.Context(ctl.main), name)
+    assert command
+    forms, texts = zip(*of_the_command(name), strict=True)
+    options = [one for one in command.params if isinstance(one, click.Option)]
+    assert options_in(" ".join(forms)) == {name for option in options for name in option.opts}
+    for option in options:
+        if isinstance(option.type, click.Choice):
+            assert set(option.type.choices) <= set(re.findall(r"\w+", " ".join((*forms, *texts))))
+        if isinstance(option.type, click.IntRange | click.FloatRange):
+            assert f"from {option.type.min:g} to {option.type.max:g}" in " ".join(texts)
+
+
+def settings() -> dict[str, str]:
+    """What monitoring.env(5) says of each key."""
+    return {tag.partition(" ")[0]: body for tag, body in entries("monitoring.env.5", "SETTINGS")}
+
+
 def test_the_page_of_the_settings_has_every_key_with_its_default_and_no_other() -> None:
     tags = [tag for tag, _ in entries("monitoring.env.5", "SETTINGS")]
     assert tags == [f"{key.name} ({key.default or 'empty'})" for key in keys.KEYS]
+
+
+def allowed(key: keys.Key) -> str:
+    """What the refusal of a wrong value says a right one is, such as `a whole number from 1 to 1000`; or nothing."""
+    try:
+        key.parse("?")
+    except ValueError as refusal:
+        return str(refusal).partition(" is not ")[2].partition(";")[0]
+    return ""
+
+
+@pytest.mark.parametrize("key", keys.KEYS, ids=lambda key: key.name)
+def test_the_page_of_the_settings_says_what_a_key_may_be_in_the_words_of_its_refusal(key: keys.Key) -> None:
+    assert allowed(key) in settings()[key.name].lower()
+
+
+def test_what_settings_may_be_is_known_of_every_number() -> None:
+    """So that the test above has something to look for."""
+    numbers = [key for key in keys.KEYS if key.default.isdigit()]
+    assert len(numbers) > 5
+    assert [key.name for key in numbers if " from " not in allowed(key)] == []
+
+
+def test_every_page_names_the_others() -> None:
+    names = {page: re.sub(r"\.(\d)$", r"(\1)", page) for page in PAGES}
+    for page, text in PAGES.items():
+        also = {plain(line).rstrip(",") for line in text.partition("\n.SH SEE ALSO\n")[2].splitlines()}
+        assert {name for other, name in names.items() if other != page} <= also
