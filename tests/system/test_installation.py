@@ -9,6 +9,8 @@ from .conftest import Installation
 from .machine import Machine
 from .watching import DAEMONS, SETTINGS, STATE, ask
 
+MAN_PAGES = ("monitoring-agent.8", "monitoring-supervisor.8", "monitoring.env.5", "monitoringctl.1")
+
 
 def test_the_agent_is_active_and_answers_the_moment_apt_is_done(installation: Installation) -> None:
     assert installation.agent_state == "active"
@@ -83,3 +85,15 @@ def test_the_shipped_settings_are_right(machine: Machine, command: str) -> None:
 
 def test_every_file_is_as_the_package_has_it(machine: Machine) -> None:
     assert machine.run("dpkg --verify monitoring-agent") == ""
+
+
+@pytest.mark.parametrize("page", MAN_PAGES)
+def test_man_finds_each_page_and_can_show_it_without_a_warning(machine: Machine, page: str) -> None:
+    name, _, section = page.rpartition(".")
+    path = f"/usr/share/man/man{section}/{page}.gz"
+    assert path in machine.run("dpkg -L monitoring-agent").splitlines()
+    machine.run("apt install -y man-db")  # it is at hand, since lintian needs it
+    assert machine.run(f"man -w {section} {name}") == path
+    shown = machine.attempt(f"man --warnings -E UTF-8 {section} {name}")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert name in shown.stdout
