@@ -66,6 +66,14 @@ def test_the_agent_s_page_has_every_endpoint_and_every_question_to_it_and_no_oth
     assert {name for tag in tags for name in re.findall(r"[?&](\w+)=", tag)} == set(asked)
 
 
+def test_the_agent_s_page_has_every_status_with_which_the_agent_refuses() -> None:
+    """Those that it words itself, and those of the application: for token, path, method, and the first moment."""
+    said = PAGES["monitoring-agent.8"].partition("\n.SS Refusals\n")[2].partition("\n.SH ")[0]
+    worded = set(re.findall(r'"([45]\d\d) [A-Z]', (ROOT / "monitoring_agent/heads.py").read_text(encoding="utf-8")))
+    assert len(worded) > 3
+    assert worded | {"401", "404", "405", "503"} == set(re.findall(r"(?<!\d)[45]\d\d(?!\d)", said))
+
+
 def returned(module: str) -> set[int]:
     """What the function `main` of a module returns. It is only read: it would import a Flask that others cannot use."""
     tree = code(module)
