@@ -6,12 +6,13 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from .conftest import CHECKOUT, Installation
+from .conftest import CHECKOUT
 from .machine import Machine, boot, join
-from .watching import about, snapshot, supervise
+from .watching import about, snapshot
 
 AGENT, SUPERVISOR = "10.0.0.5", "10.0.0.2"
 NAME = f"{AGENT}:5000"
@@ -26,13 +27,20 @@ class Pair:
     watched: Machine
 
 
-def readme_commands() -> str:
-    """What the README says to type on the supervisor's machine."""
-    section = (CHECKOUT / "README.md").read_text(encoding="utf-8").partition("### Watch a second machine")[2]
-    blocks = re.findall(r"```sh\n(.*?)```", section.partition("\n## ")[0], re.S)
-    assert len(blocks) == 2
-    assert "enroll $AGENT | ssh root@$AGENT" in blocks[1]
-    return "set -eu\n" + "\n".join(blocks)
+def commands_of(heading: str) -> list[str]:
+    """What a section of the README says to type, block by block."""
+    section = (CHECKOUT / "README.md").read_text(encoding="utf-8").partition(f"\n{heading}\n")[2]
+    return re.findall(r"```sh\n(.*?)```", re.split("^##+ ", section, maxsplit=1, flags=re.M)[0], re.S)
+
+
+INSTALL_AND_WATCH, TELL_STATES = commands_of("## Use it")
+INSTALL = INSTALL_AND_WATCH.splitlines()[0]
+SECURE_THE_FIRST, ADD_THE_SECOND = commands_of("### Watch a second machine")
+
+
+def do(machine: Machine, commands: str) -> None:
+    """Type these commands where the package was copied to, and say yes to apt."""
+    machine.run(f"set -eu; cd /root\n{commands}", stdin=b"y\n")
 
 
 def let_in(watching: Machine, watched: Machine) -> None:
@@ -45,17 +53,20 @@ def let_in(watching: Machine, watched: Machine) -> None:
 
 
 @pytest.fixture(scope="module")
-def pair(installation: Installation) -> Iterator[Pair]:
-    """Both installed alike; what the second one was told came from the first, over the cable."""
-    with boot(installation.layers) as watching, boot(installation.layers) as watched:
+def pair(root: Path, deb: Path) -> Iterator[Pair]:
+    """Two fresh machines, on which nothing was done but what the README says: what the second one was told came from
+    the first, over the cable. Without a network apt has what the package depends on in its cache.
+    """
+    with boot([root]) as watching, boot([root]) as watched:
         for machine, name in ((watching, "watching"), (watched, "watched")):
-            machine.run(f"hostname {name} && rm /etc/machine-id && systemd-machine-id-setup")
-        watched.run("head -c 32 /dev/urandom | sha256sum | cut -c 1-64 >/etc/monitoring/token")
+            machine.run(f"hostname {name}")
+            machine.copy_in(deb, "/root/monitoring-agent.deb")
         join(watching, f"{SUPERVISOR}/24", watched, f"{AGENT}/24")
         let_in(watching, watched)
-        watched.run("systemctl restart monitoring-agent")
-        supervise(watching)
-        watching.run(readme_commands())
+        do(watching, INSTALL_AND_WATCH)
+        do(watched, INSTALL)
+        do(watching, SECURE_THE_FIRST)
+        do(watching, ADD_THE_SECOND)
         yield Pair(watching, watched)
 
 
@@ -72,6 +83,11 @@ def test_the_second_machine_is_watched_after_the_commands_of_the_readme(pair: Pa
     pair.watching.wait_until(
         lambda: pair.watching.attempt("monitoringctl status").stdout == "2 agents: 2 up\n", 20, "both are up"
     )
+    assert set(pair.watching.run(TELL_STATES).splitlines()) == {"127.0.0.1:5000 up None", f"{NAME} up None"}
+    told = pair.watching.journal("monitoring-supervisor")
+    for name in ("127.0.0.1:5000", NAME):
+        assert f"{name} is up: it answered for the first time" in told
+    assert not [line for line in told if "are one machine" in line]
 
 
 def asked(pair: Pair, options: str = "") -> str:
