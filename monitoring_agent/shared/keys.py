@@ -82,6 +82,8 @@ def _url_path(text: str) -> str:
     allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~/"
     if not path or any(letter not in allowed for letter in path) or "//" in path:
         raise ValueError(f"{text!r} is not a path of letters, digits and - _ . ~ such as healthcheck")
+    if path == "metrics":
+        raise ValueError(f"at {text!r} the agent answers Prometheus; choose another path")
     return "/" + path
 
 

@@ -48,6 +48,9 @@ BAD_FILES = {
     "HEALTHROOT=/a?b": [
         "{file} line 1: HEALTHROOT: '/a?b' is not a path of letters, digits and - _ . ~ such as healthcheck"
     ],
+    "METRICSROOT=/metrics/": [
+        "{file} line 1: METRICSROOT: at '/metrics/' the agent answers Prometheus; choose another path"
+    ],
     "HEALTHROOT=same\nMETRICSROOT=/same/": ["HEALTHROOT and METRICSROOT are both '/same'; they must differ"],
     "LOG_LEVEL=loud": ["{file} line 1: LOG_LEVEL: 'loud' is not one of debug, info, warning, error"],
     "METRICS_FILE=/var/": ["{file} line 1: METRICS_FILE: '/var/' does not name a file"],
