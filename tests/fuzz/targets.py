@@ -124,6 +124,19 @@ TARGETS = (
         HTTP_WORDS,
     ),
     FuzzTarget(
+        agent_side.repetitions,
+        (
+            *agent_side.REPEATED,
+            *(agent_side.REPEATED[1].replace(b"=69", to) for to in (b"=+69", b"=069", b"=%369", b"=68", b"=69&step=2")),
+        ),
+        (*HTTP_WORDS, b"changes=", b"&life=", b"&layout=0-0", b"&step=2", b"since=5"),
+    ),
+    FuzzTarget(
+        agent_side.handshakes,
+        (agent_side.client_hello(), b"GET /healthcheck HTTP/1.1\r\n\r\n", b"\x16\x03\x03\x00\x01\x01" * 100),
+        (b"\x16\x03\x01", b"\x15\x03\x03\x00\x02\x02\x28", b"\x14\x03\x03\x00\x01\x01", b"\x17\x03\x03", b"\xff\xff"),
+    ),
+    FuzzTarget(
         supervisor_side.answers,
         (
             _answer(b'{"status":"ok"}'),

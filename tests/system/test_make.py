@@ -1,6 +1,7 @@
 """`make run`: both daemons in the foreground, without installing anything."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -104,3 +105,18 @@ def test_make_run_ends_with_an_error_when_the_settings_are_wrong(environment: di
     ended = subprocess.run(["make", "run"], cwd=CHECKOUT, env=environment, capture_output=True, timeout=60, check=False)
     assert ended.returncode != 0
     assert b"'loud' is not one of debug, info, warning, error" in ended.stderr
+
+
+def test_make_fuzz_tries_new_bytes_and_finds_nothing_in_two_seconds() -> None:
+    ended = subprocess.run(
+        ["make", "--no-print-directory", "fuzz", "FUZZ=--seconds 2 addresses repetitions"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    tried = dict(re.findall(r"^ *(\w+)  nothing  Done (\d+) runs", ended.stdout, re.M))
+    assert set(tried) == {"addresses", "repetitions"}
+    assert all(int(runs) > 100 for runs in tried.values())
