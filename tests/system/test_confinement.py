@@ -17,6 +17,8 @@ EXPOSURE = {"monitoring-agent": 15, "monitoring-supervisor": 11}
 FREE_PORT = 5002
 # What is about the agent itself and not about the machine.
 OWN = ("agent", "sequence", "collected_at")
+# What does not change while the machine runs.
+SIZES = ("/size_bytes", "/MemTotal_bytes", "/SwapTotal_bytes", "/inodes", "/mtu_bytes", "_limit", "/cpus", "/booted_at")
 # Which processes are the busiest is another question every second. And systemd lets no service with a sandbox see the
 # credentials of another.
 MOVING = ("/processes/top_", "/filesystems//run/credentials/")
@@ -126,13 +128,21 @@ def report(machine: Machine, port: int) -> dict[str, Any]:
     return document
 
 
-def paths(value: Any, prefix: str = "") -> set[str]:
-    """Where in a report there is something that does not come and go."""
+def leaves(value: Any, prefix: str = "") -> dict[str, Any]:
+    """What there is in a report that does not come and go, by where it is."""
     if prefix.startswith(MOVING):
-        return set()
+        return {}
     if not isinstance(value, dict):
-        return {prefix}
-    return {path for key, inner in value.items() for path in paths(inner, f"{prefix}/{key}")}
+        return {prefix: value}
+    return {path: leaf for key, inner in value.items() for path, leaf in leaves(inner, f"{prefix}/{key}").items()}
+
+
+def lost(path: str, inside: Any, outside: Any) -> bool:
+    """Whether less is said inside: another text, another size, or a counter that is far behind."""
+    if path.endswith("_total"):
+        return outside > 100 and not inside > outside / 2
+    is_fixed = isinstance(outside, bool) or not isinstance(outside, int | float) or path.endswith(SIZES)
+    return is_fixed and inside != outside
 
 
 def both(machine: Machine) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -141,6 +151,8 @@ def both(machine: Machine) -> tuple[dict[str, Any], dict[str, Any]]:
     for document in (inside, outside):
         for key in OWN:
             document.pop(key, None)
+        # systemd-nspawn mounts one of its own, which systemd 252's sandbox leaves out.
+        document.get("host", {}).pop("boot_id", None)
     return inside, outside
 
 
@@ -151,7 +163,9 @@ def test_no_collector_loses_anything_by_the_sandbox(varied: Machine) -> None:
     def the_same() -> bool:
         nonlocal different
         inside, outside = both(varied)
-        different = names.symmetric_difference(inside.get("collectors", ())) or paths(outside) ^ paths(inside)
+        said, to_say = leaves(inside), leaves(outside)
+        different = names.symmetric_difference(inside.get("collectors", ())) or to_say.keys() ^ said.keys()
+        different = different or {path for path, leaf in to_say.items() if lost(path, said[path], leaf)}
         return not different
 
     # What changes on the machine meanwhile is seen by one of them first.
@@ -161,14 +175,7 @@ def test_no_collector_loses_anything_by_the_sandbox(varied: Machine) -> None:
         raise AssertionError(sorted(different)[:30]) from error
     inside, outside = both(varied)
     assert [name for name, one in inside["collectors"].items() if not one["ok"]] == []
-    for document in (inside, outside):  # systemd-nspawn mounts one of its own, which systemd 252's sandbox leaves out
-        document["host"].pop("boot_id")
-    assert inside["host"] == outside["host"]
     assert {one["user"] for one in inside["processes"]["top_memory"].values()} >= {"root", "_monitoring-agent"}
-    for mount in outside["filesystems"].keys() & inside["filesystems"].keys():
-        seen = outside["filesystems"][mount]
-        for key in ("size_bytes", "read_only", "type", "device"):
-            assert inside["filesystems"][mount].get(key) == seen.get(key), mount
     assert inside["filesystems"]["/home/big"]["size_bytes"] == 123 * 1024 * 1024
     assert (inside["filesystems"]["/srv/fixed"]["read_only"], inside["filesystems"]["/"]["read_only"]) == (True, False)
     assert "doomed.service" in inside["units"]["failed"]
