@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from monitoring_agent.collectors.registry import collectors
+from monitoring_supervisor import resolver
 
 from .machine import Machine
-from .watching import DAEMONS, ask, supervise
+from .watching import DAEMONS, about, ask, supervise
 
 # In tenths, as `systemd-analyze security --threshold` counts: lower is tighter. What is left of the agent's score is
 # what it measures with.
@@ -76,6 +77,22 @@ def test_limits_are_far_above_what_the_daemons_use(watching: Machine) -> None:
         threads = sum(int(status["Threads"]) for status in statuses(watching, unit))
         assert resident < used_of_it * int(watching.show(unit, "MemoryMax"))
         assert threads < 0.5 * int(watching.show(unit, "TasksMax"))
+
+
+def test_names_that_nobody_resolves_use_up_neither_the_supervisor_s_tasks_nor_its_time(own_machine: Machine) -> None:
+    """As many names at once as there are threads for them, and more: of a name server that does not answer."""
+    silent = "import socket, time; held = socket.socket(type=socket.SOCK_DGRAM); held.bind(('127.0.0.77', 53))"
+    own_machine.run(f'systemd-run -p User=root python3 -c "{silent}; time.sleep(1000)"')
+    own_machine.run("rm -f /etc/resolv.conf; echo nameserver 127.0.0.77 >/etc/resolv.conf")
+    names = [f"web-{number}.example.org" for number in range(100)]
+    supervise(own_machine, f"WHITELIST_AGENT={','.join(['127.0.0.1', *names])}\n")
+
+    def threads() -> int:
+        return sum(int(status["Threads"]) for status in statuses(own_machine, "monitoring-supervisor"))
+
+    own_machine.wait_until(lambda: threads() > resolver.THREADS, 20, "as many as there can be are looked up")
+    assert threads() < 0.75 * int(own_machine.show("monitoring-supervisor", "TasksMax"))
+    assert about(own_machine)["state"] == "up"
 
 
 # Where each daemon may write: nowhere else, and nothing it wrote there can be run.
