@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 FILE = "life.json"
-# The package leaves this file while it is upgraded.
+# The package's postinst makes this file right before it restarts the agent, and removes it when it ends. One that was
+# killed leaves it behind: after so many seconds, far more than a restart takes, it says nothing of a stop any more.
 UPGRADE_MARK = Path("/run/monitoring-agent.upgrade")
+UPGRADE_SECONDS = 300.0
 
 SERVICE_STOPPED = "service_stopped"
 PACKAGE_UPGRADE = "package_upgrade"
@@ -46,16 +48,18 @@ def begin(directory: Path, boot_id: str) -> dict[str, Any] | None:
     return {"end": AGENT_CRASHED if before.boot_id == boot_id else MACHINE_CRASHED}
 
 
-def end(directory: Path, boot_id: str, now: float) -> str:
+def end(directory: Path, boot_id: str, now: float, mark: Path = UPGRADE_MARK) -> str:
     """Leave word that the agent is being stopped, and why. Returns the reason. Raises OSError."""
-    reason = _why()
+    reason = _why(now, mark)
     _write(directory / FILE, Life(boot_id, round(now, 3), reason))
     return reason
 
 
-def _why() -> str:
-    if UPGRADE_MARK.exists():
-        return PACKAGE_UPGRADE
+def _why(now: float, mark: Path) -> str:
+    with contextlib.suppress(OSError):
+        # The clock may have been set back since.
+        if abs(now - mark.stat().st_mtime) < UPGRADE_SECONDS:
+            return PACKAGE_UPGRADE
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         # systemctl(1): "stopping" once the job that ends the machine is queued.
         command = ["systemctl", "is-system-running"]

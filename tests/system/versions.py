@@ -15,6 +15,11 @@ def version_of(deb: Path) -> str:
     return subprocess.run(["dpkg-deb", "-f", deb, "Version"], capture_output=True, text=True, check=True).stdout.strip()
 
 
+def script_of(deb: Path, name: str) -> str:
+    """A maintainer script of a package, such as postinst."""
+    return subprocess.run(["dpkg-deb", "-I", deb, name], capture_output=True, text=True, check=True).stdout
+
+
 def variant(
     deb: Path, folder: Path, suffix: str, settings: str | None = None, scripts: Mapping[str, str] | None = None
 ) -> Path:

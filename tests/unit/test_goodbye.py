@@ -1,5 +1,6 @@
 """How one life of the agent tells the next why it ended."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,17 @@ def test_without_a_word_it_was_a_crash_of_the_agent_or_of_the_machine(tmp_path: 
     goodbye.begin(tmp_path, "boot-1")
     assert goodbye.begin(tmp_path, "boot-1") == {"end": "agent_crashed"}
     assert goodbye.begin(tmp_path, "boot-2") == {"end": "machine_crashed"}
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "reason"),
+    [(0, "package_upgrade"), (290, "package_upgrade"), (310, "service_stopped"), (-310, "service_stopped")],
+)
+def test_a_mark_of_an_upgrade_counts_for_some_minutes(age_seconds: int, reason: str, tmp_path: Path) -> None:
+    mark = tmp_path / "upgrade"
+    mark.touch()
+    os.utime(mark, (1000.0, 1000.0))
+    assert goodbye.end(tmp_path, "boot-1", 1000.0 + age_seconds, mark) == reason
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"boot_id": "a", "more": 1}', "null"])
