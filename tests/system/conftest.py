@@ -67,6 +67,7 @@ def deb() -> Path:
     environ = {**os.environ, "DEB_BUILD_OPTIONS": "nocheck"}
     command = ["make", "--no-print-directory", "deb"]
     with roots.locked("tools"):  # it may install what the build needs, and apt does not wait for another apt
+        roots.install_tools()
         subprocess.run(command, cwd=CHECKOUT, check=True, stdin=subprocess.DEVNULL, env=environ)
     return CHECKOUT / "dist/monitoring-agent.deb"
 

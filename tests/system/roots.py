@@ -16,6 +16,7 @@ MAX_AGE_SECONDS = 3 * 86400  # a root should have the security updates that a us
 
 TOOLS = {
     "faketime": "faketime",
+    "locale-gen": "locales",
     "mmdebstrap": "mmdebstrap",
     "nsenter": "util-linux",
     "systemd-nspawn": "systemd-container",
@@ -62,7 +63,7 @@ def root(release: str) -> Path:
     if os.geteuid() != 0:
         raise PermissionError("the system tests boot machines and need root: sudo make test")
     with locked("tools"):
-        _install_tools()
+        install_tools()
     with locked(release):
         prefix = f"{release}-{_key(release)}-"
         usable = sorted(path for path in CACHE.glob(f"{prefix}*") if _age_seconds(path) < MAX_AGE_SECONDS)
@@ -119,7 +120,8 @@ def _remove_old(release: str, keep: Path) -> None:
             remove(path)
 
 
-def _install_tools() -> None:
+def install_tools() -> None:
+    """Install on this machine what the tests use; for whoever has the lock of the tools."""
     missing = [package for command, package in TOOLS.items() if shutil.which(command) is None]
     if missing:
         environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
