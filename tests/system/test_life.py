@@ -15,6 +15,7 @@ from .watching import DAEMONS, SETTINGS, STATE, about, ask, main_pid, state
 PREVIOUS, CURRENT, NEXT = "/root/previous.deb", "/root/monitoring-agent.deb", "/root/next.deb"
 AGENT, SUPERVISOR = DAEMONS
 GONE = "127.0.0.1:5001"
+RUNS, OFF = ("enabled", "active"), ("disabled", "inactive")
 OWN_SETTINGS = f"# watched by the night shift\nWHITELIST_AGENT=127.0.0.1,{GONE}\n"
 
 # What a running system writes by itself, and apt and dpkg about all packages.
@@ -57,10 +58,18 @@ def installed(machine: Machine) -> str:
     return machine.run("dpkg-query -W -f '${Version}' monitoring-agent")
 
 
+def units(machine: Machine) -> list[tuple[str, str]]:
+    """Whether the agent and the supervisor are enabled and whether they run; no unit of the machine has failed."""
+    assert machine.run("systemctl --failed --plain --no-legend") == ""
+    said = ("is-enabled", "is-active")
+    answers = [[machine.attempt(f"systemctl {what} {unit}").stdout.strip() for what in said] for unit in DAEMONS]
+    return [(enabled, active) for enabled, active in answers]
+
+
 def runs(machine: Machine, before: dict[str, int]) -> dict[str, int]:
     """The processes of both daemons, which are new ones and answer."""
     now = {unit: main_pid(machine, unit) for unit in DAEMONS}
-    assert all(machine.show(unit, "ActiveState") == "active" for unit in DAEMONS)
+    assert units(machine) == [RUNS, RUNS]
     assert all(pid not in {0, before.get(unit)} for unit, pid in now.items())
     machine.wait_until(lambda: ask(machine, "/healthcheck")[0] == 200, 15, "the agent answers")
     return now
@@ -86,6 +95,17 @@ def kept(machine: Machine) -> tuple[Any, ...]:
     return gone["state"], gone["since"], gone["failure"]["since"], gone["report"]["host"], looks
 
 
+def is_as_it_was(machine: Machine, before: dict[str, str]) -> None:
+    """Nothing is there that was not there before, but for the users, and nothing of it runs or has failed."""
+    assert machine.run("getent passwd _monitoring-agent _monitoring-supervisor").count("\n") == 1
+    after = files(machine)
+    assert {path: (before.get(path), after.get(path)) for path in before.keys() ^ after.keys()} == {}
+    assert {path for path in before if after[path] != before[path]} == set()
+    assert machine.run("find /run /tmp /var/tmp /var/lib/systemd /etc/systemd -name '*monitoring*'") == ""
+    assert machine.run("systemctl list-units --all --plain --no-legend 'monitoring*'") == ""
+    assert [active for _, active in units(machine)] == ["inactive", "inactive"]
+
+
 def test_a_watching_machine_lives_through_every_version_and_nothing_is_left_after_the_purge(
     bare: Machine, deb: Path
 ) -> None:
@@ -94,12 +114,13 @@ def test_a_watching_machine_lives_through_every_version_and_nothing_is_left_afte
     # Installed without a network: the dependencies are there.
     bare.run(f"apt install -y {PREVIOUS}")
     assert installed(bare) == f"{version_of(deb)}~previous"
-    assert (bare.show(AGENT, "ActiveState"), bare.show(SUPERVISOR, "ActiveState")) == ("active", "inactive")
+    assert units(bare) == [RUNS, OFF]
     token = bare.run("cat /etc/monitoring/token")
 
     # Upgraded with settings that nobody touched: the new ones come, and nobody is asked.
     bare.run(f"apt install -y {CURRENT}")
     assert "as it was before" not in bare.run(f"cat {SETTINGS}")
+    assert units(bare) == [RUNS, OFF]
 
     watch(bare)
     bare.run("monitoringctl enroll --here")
@@ -129,6 +150,7 @@ def test_a_watching_machine_lives_through_every_version_and_nothing_is_left_afte
     # Removed: nothing runs, everything that is not the package's own stays.
     bare.run("apt remove -y monitoring-agent")
     assert [bare.attempt(f"test -d /proc/{pid}").returncode for pid in pids.values()] == [1, 1]
+    assert [active for _, active in units(bare)] == ["inactive", "inactive"]
     assert bare.attempt("command -v monitoring-agent monitoring-supervisor monitoringctl").stdout == ""
     bare.run(f"ls {SETTINGS} /etc/monitoring/token {STATE} /var/lib/monitoring/history.db")
     bare.run("ls /etc/monitoring/ca/ca.key /etc/monitoring/tls/key.pem")
@@ -140,20 +162,26 @@ def test_a_watching_machine_lives_through_every_version_and_nothing_is_left_afte
 
     # Purged: as if it had never been there, but for its users.
     bare.run("apt purge -y monitoring-agent")
-    assert bare.run("getent passwd _monitoring-agent _monitoring-supervisor").count("\n") == 1
-    after = files(bare)
-    assert {path: (before.get(path), after.get(path)) for path in before.keys() ^ after.keys()} == {}
-    assert {path for path in before if after[path] != before[path]} == set()
-    assert bare.run("find /run /tmp /var/tmp /var/lib/systemd /etc/systemd -name '*monitoring*'") == ""
-    assert bare.run("systemctl list-units --all --plain --no-legend 'monitoring*'") == ""
+    is_as_it_was(bare, before)
 
     # And once more, as on a new machine.
     bare.run(f"apt install -y {CURRENT}")
-    assert (bare.show(AGENT, "ActiveState"), bare.show(SUPERVISOR, "ActiveState")) == ("active", "inactive")
+    assert units(bare) == [RUNS, OFF]
     assert bare.run("cat /etc/monitoring/token") != token
+
+    # Removed, and purged later: until then dpkg knows of the settings, and they are there.
+    bare.run("apt remove -y monitoring-agent")
+    assert bare.run("dpkg-query -W -f '${db:Status-Abbrev}' monitoring-agent").strip() == "rc"
+    assert bare.run("dpkg-query -W -f '${Conffiles}' monitoring-agent").split()[0] == SETTINGS
+    bare.run(f"ls {SETTINGS} /etc/monitoring/token /var/lib/monitoring-agent/life.json")
+    assert [active for _, active in units(bare)] == ["inactive", "inactive"]
+    bare.run("dpkg --purge monitoring-agent")
+    assert bare.attempt("dpkg-query -W monitoring-agent").returncode == 1
+    is_as_it_was(bare, before)
 
 
 def test_settings_changed_on_both_sides_are_a_question_and_without_an_answer_nothing_is_lost(bare: Machine) -> None:
+    bare.run(f"apt install -y {CURRENT}")
     bare.run(f"cat >{SETTINGS}", stdin=OWN_SETTINGS.encode())
     asked = bare.attempt(f"apt install -y {NEXT}")
     assert asked.returncode != 0

@@ -53,6 +53,19 @@ def test_an_upgrade_restarts_a_supervisor_that_runs_without_being_enabled(machin
     machine.run(f"systemctl stop {SUPERVISOR}")
 
 
+def test_an_upgrade_starts_an_enabled_supervisor_that_was_stopped(machine: Machine, upgrade: Upgrade) -> None:
+    """As with every daemon in Debian: debhelper's scripts have deb-systemd-invoke restart what is enabled.
+
+    Enabled means that it is to run: one that failed, or was stopped for a moment, comes back with the upgrade. Whoever
+    wants it to stay stopped disables or masks it.
+    """
+    machine.run(f"systemctl enable {SUPERVISOR}")
+    assert states(machine, SUPERVISOR) == ("enabled", "inactive")
+    upgrade()
+    assert states(machine, SUPERVISOR) == ("enabled", "active")
+    machine.run(f"systemctl disable --now {SUPERVISOR}")
+
+
 def test_an_upgrade_respects_a_disabled_agent_and_a_masked_supervisor(machine: Machine, upgrade: Upgrade) -> None:
     machine.run(f"systemctl disable --now {AGENT} && systemctl mask {SUPERVISOR}")
     upgrade()
