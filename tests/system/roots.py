@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -25,10 +26,21 @@ TOOLS = {
 # What a small machine has, and what the tests look at it with.
 INSTALLED = ("ca-certificates", "curl", "dbus", "iproute2", "procps", "systemd-sysv")
 
+
+
+def _build_depends() -> list[str]:
+    """What debian/control says that a build needs, without versions and profiles."""
+    control = (Path(__file__).parents[2] / "debian/control").read_text(encoding="utf-8")
+    lines = control.partition("\nBuild-Depends:\n")[2].splitlines()
+    return [line.split()[0].rstrip(",") for line in itertools.takewhile(lambda line: line.startswith(" "), lines)]
+
+
 # Only downloaded: the machines boot without a network, and apt must still be able to install these. That it
 # installs what the package depends on, and nothing less, is what the tests find out.
 AT_HAND = (
+    *_build_depends(),
     "autopkgtest",
+    "build-essential",
     "dpkg-dev",
     "jq",
     "lintian",

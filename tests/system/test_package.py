@@ -1,13 +1,13 @@
-"""The package itself, by Debian's own judges: lintian and autopkgtest."""
+"""The package itself, by Debian's own judges: lintian and autopkgtest; and that each release can build it."""
 
 import re
 import subprocess
 from pathlib import Path
 
 from .conftest import CHECKOUT
-from .machine import Machine
+from .machine import Machine, boot
 from .test_build import REST, SOURCE
-from .watching import DAEMONS
+from .watching import DAEMONS, ask
 
 # Of the package and of its source. The first one is said in Debian 12 of every unit without an init script, and an
 # overrides file for it would be a mistake to Debian 13's lintian. The other one is said in Debian 13 of what does not
@@ -45,6 +45,21 @@ def test_lintian_has_nothing_to_say_of_the_package_and_of_its_source(machine: Ma
 def test_there_is_no_file_that_overrides_lintian(deb: Path) -> None:
     assert [path for path in (CHECKOUT / "debian").rglob("*") if "overrides" in path.name] == []
     assert "/lintian/" not in subprocess.run(["dpkg-deb", "-c", deb], capture_output=True, text=True, check=True).stdout
+
+
+def test_a_release_builds_the_package_with_what_it_says_it_needs_and_takes_what_it_built(
+    root: Path, release: str
+) -> None:
+    with boot([root]) as machine:
+        copy_source(machine, "/root/build/source")
+        machine.run("cd /root/build/source && apt-get build-dep -y ./", timeout=300)
+        # The unit tests have run on this release's Python and libraries, see test_other_suites.py.
+        machine.run("cd /root/build/source && DEB_BUILD_OPTIONS=nocheck dpkg-buildpackage -us -uc -b", timeout=300)
+        machine.run("apt-get install -y lintian")
+        assert tags(machine, "/root/build/*.changes") == UNAVOIDABLE[release][0]
+        machine.run("apt-get install -y /root/build/*.deb")
+        assert machine.run("dpkg --verify monitoring-agent") == ""
+        machine.wait_until(lambda: ask(machine, "/healthcheck")[0] == 200, 15, "the agent answers")
 
 
 def test_the_package_passes_its_own_tests_under_autopkgtest(machine: Machine) -> None:
