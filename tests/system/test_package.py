@@ -62,12 +62,14 @@ def test_a_release_builds_the_package_with_what_it_says_it_needs_and_takes_what_
         machine.wait_until(lambda: ask(machine, "/healthcheck")[0] == 200, 15, "the agent answers")
 
 
-def test_the_package_passes_its_own_tests_under_autopkgtest(machine: Machine) -> None:
-    machine.run("apt install -y autopkgtest dpkg-dev")
-    source = subprocess.run(["tar", "-C", CHECKOUT, "-c", "debian", "README.md"], capture_output=True, check=True)
-    machine.run("mkdir /root/source && tar -C /root/source -x", stdin=source.stdout)
-    # The null runner cannot know that nothing else lives on this machine.
-    options = "--no-built-binaries --user=root --ignore-restrictions=isolation-container"
-    ended = machine.attempt(f"autopkgtest {options} /root/monitoring-agent.deb /root/source/ -- null", timeout=300)
+def test_the_package_passes_its_own_tests_under_autopkgtest(root: Path, deb: Path) -> None:
+    """On a machine that has nothing but autopkgtest: what the tests need beside is for debian/tests/control to say."""
+    with boot([root]) as machine:
+        machine.copy_in(deb, DEB)
+        machine.run("apt install -y autopkgtest dpkg-dev")
+        copy_source(machine, "/root/source")
+        # The null runner cannot know that nothing else lives on this machine.
+        options = "--no-built-binaries --user=root --ignore-restrictions=isolation-container"
+        ended = machine.attempt(f"autopkgtest {options} {DEB} /root/source/ -- null", timeout=300)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert re.search(r"^watching +PASS$", ended.stdout, re.M)
