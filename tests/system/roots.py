@@ -27,7 +27,6 @@ TOOLS = {
 INSTALLED = ("ca-certificates", "curl", "dbus", "iproute2", "procps", "systemd-sysv")
 
 
-
 def _build_depends() -> list[str]:
     """What debian/control says that a build needs, without versions and profiles."""
     control = (Path(__file__).parents[2] / "debian/control").read_text(encoding="utf-8")
