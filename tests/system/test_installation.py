@@ -87,6 +87,13 @@ def test_every_file_is_as_the_package_has_it(machine: Machine) -> None:
     assert machine.run("dpkg --verify monitoring-agent") == ""
 
 
+def test_the_daemons_can_read_the_bytecode_that_the_installation_made(machine: Machine) -> None:
+    """If they cannot, nobody notices, but each start compiles everything again."""
+    made = "find /usr/lib/python3/dist-packages/monitoring_* -name '*.pyc'"
+    assert int(machine.run(f"{made} | wc -l")) > 50
+    assert machine.run(f"{made} ! -perm -o+r") == ""
+
+
 @pytest.mark.parametrize("page", MAN_PAGES)
 def test_man_finds_each_page_and_can_show_it_without_a_warning(machine: Machine, page: str) -> None:
     name, _, section = page.rpartition(".")
