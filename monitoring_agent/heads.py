@@ -14,7 +14,8 @@ _TLS_HELLO = b"\x16\x03"  # how a handshake begins (RFC 8446, 5.1): waiting for 
 
 _EXPECTS = re.compile(rb"\r\nexpect[ \t]*:", re.I)
 _HAS_BODY = re.compile(rb"\r\n(?:transfer-encoding[ \t]*:|content-length[ \t]*:[ \t]*0*[^0\s])", re.I)
-_STRANGE = re.compile(rb"\0|\r\n[ \t]")
+# A field with _ in its name is another one's double to an application (PEP 3333), and SCRIPT_NAME one to gunicorn.
+_STRANGE = re.compile(rb"\0|\r\n[ \t]|\r\n[^:\r_]*_")
 
 
 def _refusal(status: str, reason: str) -> bytes:

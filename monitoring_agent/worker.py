@@ -262,9 +262,9 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._answered[conn] = result
             self._hand_over(conn)
 
-    def _result(self, conn: TConn) -> Any:
-        """What gunicorn's `handle` returns for a connection that is to be kept; a pair before version 27."""
-        return True if self._is_new else (True, conn)
+    def _result(self, conn: TConn, is_kept: bool = True) -> Any:
+        """What gunicorn's `handle` returns for a connection that is to be kept, or not; a pair before version 27."""
+        return is_kept if self._is_new else (is_kept, conn)
 
     def _refuse_handshake(self, conn: TConn, sock: socket.socket, error: OSError) -> None:
         """This is no TLS, or not one that is wanted here, of which OpenSSL has told the client; or too much of it."""
@@ -328,7 +328,10 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         try:
             if conn in self._answered:
                 return self._send_on(conn)
-            return super().handle(conn)
+            result = super().handle(conn)
+            # A second request that came too early: under TLS it has been taken in, and no socket tells of it any more.
+            is_early = isinstance(conn.sock, TlsSocket) and (conn.sock.has_more() or _has_buffered(conn))
+            return self._result(conn, is_kept=False) if is_early else result
         finally:
             self._serving.pop(conn, None)
 

@@ -161,6 +161,10 @@ class TlsSocket(socket.socket):
             self._send_outgoing()
         return self._seen
 
+    def has_more(self) -> bool:
+        """Whether something of the client's was received, and not yet given away."""
+        return bool(self._seen or self._tls.pending() or self._incoming.pending)
+
     def recv(self, bufsize: int, flags: int = 0) -> bytes:
         """First what was looked at, then what comes; nothing at the end of the stream. Raises OSError."""
         if self._seen:

@@ -80,7 +80,7 @@ HTTP_WORDS = (
     b"Transfer-Encoding: chunked", b"Expect: 100-continue", b"Connection: close", b"Connection: upgrade",
     b"Upgrade: h2c", b"Host: a", b"Content-Encoding: gzip", b"ffffffffffffffff", b"0\r\n\r\n", b"http://b/", b"%00",
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01", b"HTTP/1.1 100 Continue\r\n\r\n",
-    b"Authorization: Bearer 0123456789abcdef",
+    b"Authorization: Bearer 0123456789abcdef", b"SCRIPT_NAME: /x\r\n", b"x_y: ",
 )  # fmt: skip
 # The head of a certificate, as far as its end (RFC 5280, 4.1).
 VALIDITY = b"\x30\x1e\x17\x0d261125015353Z\x17\x0d261225015353Z"

@@ -51,6 +51,9 @@ REQUESTS: dict[str, tuple[bytes, int] | tuple[bytes, int, int]] = {
     "a path out of its folder": (b"GET /../../etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n", 404),
     "a path of zero bytes": (b"GET /%00%ff HTTP/1.1\r\nHost: a\r\n\r\n", 404),
     "another address in a header": (b"GET /metrics HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: ::1\r\n\r\n", 401),
+    "a path of its own for the application": (ASKS + b"SCRIPT_NAME: /x\r\n\r\n", 400),
+    "a name that others read otherwise": (ASKS + b"x_forwarded_for: ::1\r\n\r\n", 400),
+    "an underscore in a value": (ASKS + b"X-More: a_b: c\r\n\r\n", 200),
     "a query that is not UTF-8": (
         b"GET /getmetrics?since=\xff HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %b\r\n\r\n" % TOKEN.encode("ascii"),
         400,

@@ -51,6 +51,7 @@ AT_HAND = (
     "python3-flask",
     "python3-gunicorn",
     "python3-httptools",
+    "python3-hypothesis",
     "python3-pandas",
     "python3-psutil",
     "python3-pyte",
