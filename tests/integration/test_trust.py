@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from monitoring_agent.shared.keys import EX_CONFIG
 from tests.integration.conftest import MakeAgent, MakeRogue, MakeSupervisor
 from tests.integration.daemons import ROOT, TOKEN, AgentDaemon, Daemon, SupervisorDaemon, free_port, wait_for
 from tests.integration.rogues import HEALTHY, Behaviour, http_answer
@@ -191,6 +192,26 @@ def test_only_who_is_on_the_whitelist_is_ever_sent_the_token(
     assert other.connections == 0
     assert list(supervisor.document()["agents"]) == [agent.name]
     assert all(f"Authorization: Bearer {TOKEN}".encode() in request for request in agent.requests)
+
+
+COMMANDS = ("$(touch {})", "`touch {}`", ";touch {};", "a|touch {}", "a && touch {}", "a > {}")
+
+
+@pytest.mark.parametrize("template", COMMANDS)
+def test_a_command_in_the_settings_is_text_and_run_by_nobody(
+    make_supervisor: MakeSupervisor, tmp_path: Path, template: str
+) -> None:
+    trap = tmp_path / "ran"
+    supervisor = make_supervisor(HISTORY_FILE=f"{tmp_path}/{template.format('ran')} ${{HOME}} $HOME ~.db")
+    supervisor.start().wait_ready()
+    ctl(supervisor, "check-config")
+    assert (tmp_path / f"{template.format('ran')} ${{HOME}} $HOME ~.db").exists()
+    supervisor.stop()
+    supervisor.configure(WHITELIST_AGENT=template.format(trap))
+    assert supervisor.start().wait() == EX_CONFIG
+    ctl(supervisor, "check-config")
+    assert not trap.exists()
+    assert not Path("ran").exists()
 
 
 def calls_itself(name: str) -> Behaviour:

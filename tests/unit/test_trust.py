@@ -69,9 +69,10 @@ def test_the_agent_asks_nobody_over_the_network(module: str) -> None:
 
 
 def flaws() -> list[list[str]]:
-    """The rows of the README's table of what others had to mend: the kind, what keeps it away, and the tests."""
+    """The rows of the README's table of what others had to mend: kind, numbers, what keeps it away, and the tests."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = text.partition("\n| kind | what keeps it away | tried by |\n|---|---|---|\n")[2].partition("\n\n")[0]
+    head = "\n| kind | CVE-2026- | what keeps it away | tried by |\n|---|---|---|---|\n"
+    rows = text.partition(head)[2].partition("\n\n")[0]
     return [row.strip("| ").split(" | ") for row in rows.splitlines()]
 
 
@@ -87,7 +88,7 @@ def names_of_tests() -> set[str]:
 def test_each_kind_of_flaw_in_the_readme_names_a_test_that_tries_it_and_all_these_are_there() -> None:
     there = names_of_tests()
     assert len(flaws()) > 10
-    for kind, remedy, tried_by in flaws():
+    for kind, _, remedy, tried_by in flaws():
         named = set(re.findall(r"`(test_\w+)`", tried_by))
         assert remedy
         assert named, f"nothing tries {kind!r}"
