@@ -84,19 +84,27 @@ class Control:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1
         try:
+            await self._talk(reader, writer)
+            writer.close()
+            async with asyncio.timeout(BUSY_SECONDS):
+                await writer.wait_closed()
+        except OSError:  # gone, or, as a TimeoutError, silent or deaf for too long
+            pass
+        finally:
+            writer.transport.abort()  # what it did not read is not kept for it
+            self._open -= 1
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request after the other. Raises OSError, of which TimeoutError is one."""
+        try:
             if self._open > MAX_CONNECTIONS:
                 await self._send_away(reader, writer)
                 return
             while line := await _line(reader, IDLE_SECONDS):
                 async with asyncio.timeout(ANSWER_SECONDS):
                     await self._answer(line, writer)
-        except (TimeoutError, ConnectionError):
-            writer.transport.abort()  # what it did not read is not kept for it
         except views.BadRequest as error:
             writer.write(views.refusal(error.kind, str(error)))
-        finally:
-            self._open -= 1
-            writer.close()
 
     async def _send_away(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Tell one too many so, once it has asked: before, its question would meet a closed socket. Or say nothing."""

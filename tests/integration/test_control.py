@@ -1,5 +1,6 @@
 """The control socket of a real supervisor: what it answers, to whom, and that nobody can make it wait."""
 
+import contextlib
 import json
 import socket
 import stat
@@ -137,6 +138,24 @@ def test_who_does_not_read_takes_neither_memory_nor_the_turn_of_others(
             for _ in range(80):
                 assert len(ask(supervisor, ask="agents")["agents"]) == 400
             assert rss_bytes(supervisor) - before < 10_000_000
+
+
+def test_who_ends_and_never_reads_is_counted_until_gone(
+    make_supervisor: MakeSupervisor, make_rogue: MakeRogue
+) -> None:
+    supervisor = make_supervisor(make_rogue().name)
+    supervisor.start().wait_ready()
+    folder = Path(f"/proc/{supervisor.process.pid}/fd")
+    before = len(list(folder.iterdir()))
+    with contextlib.ExitStack() as ends:
+        for _ in range(2 * control.MAX_CONNECTIONS):
+            deaf = ends.enter_context(connected(supervisor))
+            with contextlib.suppress(ConnectionError):  # one too many
+                deaf.sendall(b"x\n" * 400)
+                deaf.shutdown(socket.SHUT_WR)
+        assert len(list(folder.iterdir())) > before + 10
+        wait_for(lambda: len(list(folder.iterdir())) <= before + 5, 20)
+        assert ask(supervisor, ask="status")["counts"]["up"] == 1
 
 
 def rss_bytes(supervisor: SupervisorDaemon) -> int:
