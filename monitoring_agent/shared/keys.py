@@ -257,7 +257,8 @@ def read_tokens(path: Path) -> tuple[str, ...]:
 
     Raises BadSettings with the remedy, also if every user of the machine could read the file.
     """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (1 if most else 0, most))  # of a limit of 1, see the units
     make = f"make one with: (umask 077; head -c 32 /dev/urandom | sha256sum | cut -c 1-64 > {path})"
     close = f"chmod o= {path}"
     if path.parent == Path("/etc/monitoring"):

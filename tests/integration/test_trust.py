@@ -154,13 +154,13 @@ def test_who_knows_the_token_leaves_no_core_dump_where_no_unit_forbids_it(
     agent = make_agent()
     supervisor = make_supervisor(agent.name)
     _, most = resource.getrlimit(resource.RLIMIT_CORE)
-    assert most != 0, "this is to be tried where core dumps are allowed"
+    assert most, "this is to be tried where core dumps are allowed: ulimit -Hc unlimited"
     for daemon in (agent, supervisor):
         daemon.before_start = lambda: resource.setrlimit(resource.RLIMIT_CORE, (most, most))
         daemon.start()
     supervisor.wait_state(agent.name, "up")
     for pid in (agent.process.pid, agent.worker_pid(), supervisor.process.pid):
-        assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, most)
+        assert resource.prlimit(pid, resource.RLIMIT_CORE) == (1, most)
 
 
 def test_only_who_is_on_the_whitelist_is_ever_sent_the_token(

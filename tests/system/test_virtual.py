@@ -79,6 +79,10 @@ def test_kills_for_want_of_memory_are_those_of_the_unit_and_as_many_as_the_kerne
     assert kills == {"system.slice/greedy.service": len(seen["kernel_log"].splitlines())}
 
 
+def test_an_agent_that_crashes_leaves_no_dump_to_a_program_either(seen: dict[str, Any]) -> None:
+    assert seen["dumped"] == {"monitoring-agent": False, "careless": True}
+
+
 def test_arrays_are_those_of_mdadm_also_one_with_a_name_for_a_number(seen: dict[str, Any]) -> None:
     arrays = seen["report"]["hardware"]["arrays"]
     assert set(arrays) == set(re.findall(r"^(md\S+) : ", seen["mdstat"], re.M)) == {"md0", "md_home"}
