@@ -1,6 +1,6 @@
 """`make fuzz`: every target for a while with atheris, which looks for bytes that reach new code.
 
-    python -m tests.fuzz [--seconds 60] [--jobs 2] [TARGET ...]
+    python -m tests.fuzz [--seconds 60] [--jobs 2] [--seed 0] [TARGET ...]
 
 What ends a target with an exception is printed and kept under tests/fuzz/cases, where `make test` tries it again. What
 was found to reach new code stays in var/fuzz, and the next run begins with it.
@@ -26,25 +26,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Fuzz the parsers of both sides.")
     parser.add_argument("--seconds", type=int, default=60, help="for each target (60)")
     parser.add_argument("--jobs", type=int, default=2, help="so many at a time (2)")
+    parser.add_argument("--seed", type=int, default=0, help="what chance begins with; 0 for another one each time (0)")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=" ".join(target.name for target in TARGETS))
     arguments = parser.parse_args()
     chosen = [target for target in TARGETS if not arguments.targets or target.name in arguments.targets]
     if unknown := set(arguments.targets) - {target.name for target in chosen}:
         parser.error(f"no target of the name {', '.join(sorted(unknown))}")
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        return sum(pool.map(lambda target: _fuzz(target, arguments.seconds), chosen))
+        return sum(pool.map(lambda target: _fuzz(target, arguments.seconds, arguments.seed), chosen))
 
 
-def _fuzz(target: FuzzTarget, seconds: int) -> bool:
+def _fuzz(target: FuzzTarget, seconds: int, seed: int) -> bool:
     """Whether something was found."""
     corpus, cases = CORPUS / target.name, CASES / target.name
     corpus.mkdir(parents=True, exist_ok=True)
     cases.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(target.seeds):
-        (corpus / f"seed-{number}").write_bytes(seed)
+    for number, content in enumerate(target.seeds):
+        (corpus / f"seed-{number}").write_bytes(content)
     words = CORPUS / f"{target.name}.words"
     words.write_text("".join(_quoted(word) for word in target.words), "ascii")
-    command = [sys.executable, "-m", "tests.fuzz.one", target.name, f"-max_total_time={seconds}"]
+    command = [sys.executable, "-m", "tests.fuzz.one", target.name, f"-max_total_time={seconds}", f"-seed={seed}"]
     command += [f"-artifact_prefix={cases}/", f"-timeout={INPUT_SECONDS}", f"-rss_limit_mb={MEMORY_MIB}"]
     command += [f"-max_len={MAX_INPUT_BYTES}", *([f"-dict={words}"] if target.words else []), str(corpus), str(cases)]
     # libFuzzer ends its process on the spot: what the target put into its temporary directory would stay.

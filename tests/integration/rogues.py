@@ -115,7 +115,7 @@ def endless_trailers(connection: socket.socket, _path: str) -> bool:
     """Sends fields without end behind the last chunk (RFC 9112, 7.1.2)."""
     connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n")
     while True:
-        connection.sendall(b"X-More: " + b"y" * 1000 + b"\r\n")
+        connection.sendall((b"X-More: " + b"y" * 1000 + b"\r\n") * 64)
 
 
 def endless_chunks(connection: socket.socket, _path: str) -> bool:
