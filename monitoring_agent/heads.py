@@ -14,8 +14,9 @@ _TLS_HELLO = b"\x16\x03"  # how a handshake begins (RFC 8446, 5.1): waiting for 
 
 _EXPECTS = re.compile(rb"\r\nexpect[ \t]*:", re.I)
 _HAS_BODY = re.compile(rb"\r\n(?:transfer-encoding[ \t]*:|content-length[ \t]*:[ \t]*0*[^0\s])", re.I)
-# A field with _ in its name is another one's double to an application (PEP 3333), and SCRIPT_NAME one to gunicorn.
-_STRANGE = re.compile(rb"\0|\r\n[ \t]|\r\n[^:\r_]*_")
+_STRANGE = re.compile(rb"\0|\r\n[ \t]")
+# To an application such a field is another one's double (PEP 3333), and to gunicorn 20.1 SCRIPT_NAME is its own.
+_UNDERSCORE = re.compile(rb"\r\n[^:\r_]*_")
 
 
 def _refusal(status: str, reason: str) -> bytes:
@@ -26,6 +27,7 @@ def _refusal(status: str, reason: str) -> bytes:
 
 FORBIDDEN = _refusal("403 Forbidden", "this address is not in the agent's AGENT_ALLOW")
 BAD_REQUEST = _refusal("400 Bad Request", "this is not an HTTP request")
+NO_UNDERSCORE = _refusal("400 Bad Request", "a header field has _ in its name")
 NO_BODY = _refusal("400 Bad Request", "one request at a time, and without a body")
 LINE_TOO_LARGE = _refusal("414 URI Too Long", "the request line is too long")
 INTERNAL_ERROR = _refusal("500 Internal Server Error", "the agent failed to answer; its journal says why")
@@ -60,7 +62,7 @@ def refusal_of(head: bytes) -> bytes | None:
     # What gunicorn's versions, and proxies, read differently: lines that go on below, or end in another way (RFC 9112).
     if start.count(b"\n") != len(fields) or start.count(b"\r") != len(fields) or _STRANGE.search(start):
         return BAD_REQUEST
-    return None
+    return NO_UNDERSCORE if _UNDERSCORE.search(start) else None
 
 
 def refusal_after(error: Exception) -> bytes | None:

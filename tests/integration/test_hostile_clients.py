@@ -107,6 +107,17 @@ def test_who_waits_to_be_told_to_go_on_is_answered(agent: AgentDaemon) -> None:
     assert received.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
 
 
+def test_who_asks_for_the_end_of_the_connection_and_stays_holds_up_nobody(agent: AgentDaemon) -> None:
+    with contextlib.ExitStack() as open_ones:
+        clients = [open_ones.enter_context(socket.create_connection(("127.0.0.1", agent.port), 10)) for _ in range(10)]
+        for sock in clients:
+            sock.sendall(ASKS + b"Connection: close\r\n\r\n")
+        started = time.monotonic()
+        assert agent.get("/healthcheck")[0] == 200
+        assert time.monotonic() - started < 5  # gunicorn 27 by itself waits two seconds for each
+        assert all(sock.recv(1000).startswith(b"HTTP/1.1 200 ") for sock in clients)
+
+
 def test_a_connection_that_speaks_as_it_is_dropped_for_another_one_does_no_harm(make_agent: MakeAgent) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     agent = make_agent()
