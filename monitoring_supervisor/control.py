@@ -86,13 +86,13 @@ class Control:
         try:
             await self._talk(reader, writer)
             writer.close()
-            async with asyncio.timeout(BUSY_SECONDS):
+            async with asyncio.timeout(ANSWER_SECONDS):
                 await writer.wait_closed()
         except OSError:  # gone, or, as a TimeoutError, silent or deaf for too long
-            pass
-        finally:
             writer.transport.abort()  # what it did not read is not kept for it
+        finally:
             self._open -= 1
+            writer.close()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request after the other. Raises OSError, of which TimeoutError is one."""

@@ -4,6 +4,7 @@ import contextlib
 import json
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -154,8 +155,19 @@ def test_who_ends_and_never_reads_is_counted_until_gone(
                 deaf.sendall(b"x\n" * 400)
                 deaf.shutdown(socket.SHUT_WR)
         assert len(list(folder.iterdir())) > before + 10
-        wait_for(lambda: len(list(folder.iterdir())) <= before + 5, 20)
+        wait_for(lambda: len(list(folder.iterdir())) <= before + 5, control.ANSWER_SECONDS + 20)
         assert ask(supervisor, ask="status")["counts"]["up"] == 1
+
+
+def test_who_ends_and_reads_slowly_gets_all_of_its_answer(make_supervisor: MakeSupervisor) -> None:
+    names = [f"127.0.0.1:{port}" for port in range(20000, 21000)]
+    supervisor = make_supervisor(WHITELIST_AGENT=",".join(names), INTERVAL_HEALTH_CHECK="60")
+    supervisor.start().wait_ready()
+    with connected(supervisor) as slow:
+        slow.sendall(b'{"ask":"agents"}\n')
+        slow.shutdown(socket.SHUT_WR)
+        time.sleep(4)  # longer than who is one too many may take to ask
+        assert len(json.loads(slow.makefile("rb").read())["agents"]) == 1000
 
 
 def rss_bytes(supervisor: SupervisorDaemon) -> int:
