@@ -154,7 +154,7 @@ def test_who_ends_and_never_reads_is_counted_until_gone(
             with contextlib.suppress(ConnectionError):  # one too many
                 deaf.sendall(b"x\n" * 400)
                 deaf.shutdown(socket.SHUT_WR)
-        assert len(list(folder.iterdir())) > before + 10
+        wait_for(lambda: len(list(folder.iterdir())) > before + 10)
         wait_for(lambda: len(list(folder.iterdir())) <= before + 5, control.ANSWER_SECONDS + 20)
         assert ask(supervisor, ask="status")["counts"]["up"] == 1
 
