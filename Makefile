@@ -82,8 +82,8 @@ test: .venv/.test
 	else
 	    echo "Not root: the system tests, which boot real machines, are left out; sudo make test runs them."
 	fi
-	# Side by side: these tests wait much more than they compute.
-	exec .venv/bin/python -m pytest -n 4 --dist loadgroup "$${suites[@]}"
+	# Side by side: these tests wait more than they compute, but for machines that boot and build.
+	exec .venv/bin/python -m pytest -n 3 --dist loadgroup "$${suites[@]}"
 
 lint: .venv/.test
 	.venv/bin/ruff check .

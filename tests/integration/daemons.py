@@ -113,7 +113,7 @@ class Daemon:
             self._process.send_signal(signal.SIGCONT)
             self._process.terminate()
         try:
-            return self._process.wait(10)
+            return self._process.wait(30)  # as long as the supervisor's unit gives it
         finally:
             if self._process.poll() is None:
                 self._process.kill()

@@ -1,5 +1,6 @@
 """Faults of the machine under the supervisor, and of many agents at once: nothing that is stored is lost."""
 
+import json
 import random
 import signal
 import sqlite3
@@ -7,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,8 @@ from tests.integration.daemons import SupervisorDaemon, wait_for
 from tests.integration.test_control import ask
 
 PAGE = 32768
+# What happens to a thousand agents may take so long where other tests have the machine's processors meanwhile.
+PATIENCE_SECONDS = 180.0
 
 
 def newest(path: Path) -> dict[str, float]:
@@ -196,33 +200,42 @@ def test_hundreds_that_vanish_are_each_told_and_all_that_vanish_are_told_in_one_
             return [line for line in list(supervisor.lines) if text in line]
 
         supervisor.start()
-        wait_for(lambda: len(up()) == 1000, 60)
+        wait_for(lambda: len(up()) == 1000, PATIENCE_SECONDS)
         since = up()
         vanished = set(fleet.names[:300])
         fleet.behave(range(300), Behaviour.DEAD)
-        wait_for(lambda: len(lines(" is down: ")) == 300, 60)
-        wait_for(lambda: set(supervisor.document()["blacklist"]) == vanished, 20)
+        wait_for(lambda: len(lines(" is down: ")) == 300, PATIENCE_SECONDS)
+        wait_for(lambda: set(supervisor.document()["blacklist"]) == vanished, PATIENCE_SECONDS)
         assert not lines("none of")
         fleet.behave(range(300), Behaviour.GOOD)
-        wait_for(lambda: len(up()) == 1000, 60)
+        wait_for(lambda: len(up()) == 1000, PATIENCE_SECONDS)
         assert len(lines("is up: it answers again")) == 300
         now = up()
         assert all(now[name] == since[name] for name in fleet.names[300:])
         assert all(now[name] > since[name] for name in vanished)
 
         fleet.behave(range(1000), Behaviour.DEAD)
-        wait_for(lambda: lines("none of 1000 agents can be reached"), 60)
-        wait_for(lambda: len(supervisor.document()["blacklist"]) == 1000, 60)
+        wait_for(lambda: lines("none of 1000 agents can be reached"), PATIENCE_SECONDS)
+        wait_for(lambda: len(supervisor.document()["blacklist"]) == 1000, PATIENCE_SECONDS)
         assert "is it the network of this machine?" in " ".join(supervisor.document()["supervisor"]["troubles"])
         fleet.behave(range(1, 1000), Behaviour.GOOD)
-        wait_for(lambda: lines("agents can be reached again"), 60)
-        wait_for(lambda: len(up()) == 999, 60)
+        wait_for(lambda: lines("agents can be reached again"), PATIENCE_SECONDS)
+        wait_for(lambda: len(up()) == 999, PATIENCE_SECONDS)
         wait_for(lambda: len(lines(" is down: ")) > 300, 30)
         assert [line for line in lines(" is down: ")[300:] if f" {fleet.names[0]} " in line]
         assert len(lines("none of 1000")) == len(lines("agents can be reached again")) == 1
         # On a slow machine some may be told before the last of all has failed.
         assert len(lines(" is down: ")) < 600
         assert supervisor.document()["supervisor"]["troubles"] == []
+
+
+def answer_with_agents(supervisor: SupervisorDaemon) -> dict[str, Any]:
+    """All that are up; or nothing, as whoever had to wait too long for the end of an answer is cut off."""
+    try:
+        agents: dict[str, Any] = ask(supervisor, ask="agents", state="up")["agents"]
+    except json.JSONDecodeError:
+        return {}
+    return agents
 
 
 def test_thousands_of_lines_change_while_running_and_who_stays_notices_nothing(make_supervisor: MakeSupervisor) -> None:
@@ -240,7 +253,7 @@ def test_thousands_of_lines_change_while_running_and_who_stays_notices_nothing(m
             return bool(ask(supervisor, ask="status")["counts"]["up"] == count)
 
         def since_when_up() -> dict[str, float]:
-            agents = ask(supervisor, ask="agents", state="up")["agents"]
+            agents = wait_for(lambda: answer_with_agents(supervisor), PATIENCE_SECONDS)
             return {name: about["since"] for name, about in agents.items()}
 
         def asked() -> dict[str, list[float]]:
@@ -249,10 +262,10 @@ def test_thousands_of_lines_change_while_running_and_who_stays_notices_nothing(m
 
         def wait_for_a_round() -> None:
             began = time.monotonic()
-            wait_for(lambda: (times := asked()) and all(times[name][-1:] > [began] for name in stay), 60)
+            wait_for(lambda: (times := asked()) and all(times[name][-1:] > [began] for name in stay), PATIENCE_SECONDS)
 
-        supervisor.start().wait_ready(60)
-        wait_for(lambda: are_up(2050), 60)
+        supervisor.start().wait_ready(PATIENCE_SECONDS)
+        wait_for(lambda: are_up(2050), PATIENCE_SECONDS)
         since = since_when_up()
         fleet.forget()  # the first questions, which come at once, are not in the rhythm yet
         wait_for_a_round()
@@ -260,8 +273,8 @@ def test_thousands_of_lines_change_while_running_and_who_stays_notices_nothing(m
         whitelist.write_text(
             "".join(f"{name}\n" for name in [*stay, *added, "no-such-machine.invalid:5000"]), encoding="utf-8"
         )
-        wait_for(lambda: supervisor.said("changed; watching 2051 agents"), 60)
-        wait_for(lambda: are_up(2050), 60)
+        wait_for(lambda: supervisor.said("changed; watching 2051 agents"), PATIENCE_SECONDS)
+        wait_for(lambda: are_up(2050), PATIENCE_SECONDS)
         now = since_when_up()
         assert set(now) == {*stay, *added}
         assert all(now[name] == since[name] for name in stay)
