@@ -187,9 +187,8 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         The head is only looked at: the bytes stay in the socket. Shaking hands for TLS is a part of it, and has
         the same deadline.
         """
-        if _has_buffered(conn) or conn.terms != self._service.terms:
-            # A second request came before the first was answered: nobody who means well does that. Or a reload has
-            # changed who is let in, and how: whoever is let in now connects anew.
+        if conn.terms != self._service.terms:
+            # A reload has changed who is let in, and how: whoever is let in now connects anew.
             self.nr_conns -= 1
             conn.close()
         else:
@@ -246,9 +245,17 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Answer in this thread, which does not wait: what the client does not take at once is a thread's to send."""
         assert self._service.sampler
         self._hold(conn, sock)
-        result = super().handle(conn)
+        result = self._handle(conn)
         self._repeated.learn(head, sock.held(), self._service.sampler.recall)
         self._release(conn, sock, result)
+
+    def _handle(self, conn: TConn) -> Any:
+        """Have gunicorn answer. Where a second request came before that, which nobody who means well sends, hang up.
+
+        It was taken in together with the first one: no socket tells of it any more.
+        """
+        result = super().handle(conn)
+        return self._result(conn, is_kept=False) if _has_buffered(conn) else result
 
     def _hold(self, conn: TConn, sock: ClientSocket) -> None:
         conn.data_ready = True  # gunicorn 27 would wait for more to come
@@ -328,10 +335,7 @@ class AgentWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         try:
             if conn in self._answered:
                 return self._send_on(conn)
-            result = super().handle(conn)
-            # A second request that came too early: under TLS it has been taken in, and no socket tells of it any more.
-            is_early = isinstance(conn.sock, TlsSocket) and (conn.sock.has_more() or _has_buffered(conn))
-            return self._result(conn, is_kept=False) if is_early else result
+            return self._handle(conn)
         finally:
             self._serving.pop(conn, None)
 
@@ -395,5 +399,6 @@ def _look(sock: socket.socket) -> bytes:
 
 
 def _has_buffered(conn: TConn) -> bool:
-    """Whether gunicorn has already read bytes of the next request (later versions continue with those)."""
-    return conn.parser is not None and conn.parser.unreader.buf.tell() > 0
+    """Whether bytes of a next request have been read already, by gunicorn or under TLS."""
+    is_ours = isinstance(conn.sock, TlsSocket) and conn.sock.has_more()
+    return is_ours or (conn.parser is not None and conn.parser.unreader.buf.tell() > 0)
