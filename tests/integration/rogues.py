@@ -72,12 +72,31 @@ def is_silent(connection: socket.socket, _path: str) -> bool:
     return False
 
 
-def drips(connection: socket.socket, _path: str) -> bool:
-    """Sends a body without end, a byte at a time."""
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-    while True:
-        connection.sendall(b" ")
-        time.sleep(0.05)
+def never_ends(begin: bytes, again: bytes, pause_seconds: float = 0.0) -> Behaviour:
+    """Sends how an answer begins, and then the same again and again, never an end."""
+
+    def behave(connection: socket.socket, _path: str) -> bool:
+        connection.sendall(begin)
+        while True:
+            connection.sendall(again)
+            time.sleep(pause_seconds)
+
+    return behave
+
+
+_OK, _CHUNKED = b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+_FIELD = b"X-More: " + b"y" * 1000 + b"\r\n"
+# As fast as it is taken, beyond every limit of size: headers, chunks, interim answers (RFC 9110, 15.2), and fields
+# behind the last chunk (RFC 9112, 7.1.2).
+endless_headers = never_ends(_OK, _FIELD)
+endless_chunks = never_ends(_CHUNKED, b"8000\r\n" + b" " * 0x8000 + b"\r\n")
+endless_trailers = never_ends(_CHUNKED + b"2\r\n{}\r\n0\r\n", _FIELD * 64)
+only_promises = never_ends(b"", b"HTTP/1.1 102 Processing\r\n\r\n" * 100)
+# So slowly that no limit of size is met: a body and a header a byte at a time, whole headers, interim answers.
+drips = never_ends(_OK + b"Content-Length: 100000\r\n\r\n", b" ", 0.05)
+drips_headers = never_ends(_OK + b"X-More: ", b"y", 0.05)
+drips_fields = never_ends(_OK, b"X-More: y\r\n", 0.05)
+promises_now_and_then = never_ends(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.05)
 
 
 def floods(connection: socket.socket, _path: str) -> bool:
@@ -86,56 +105,6 @@ def floods(connection: socket.socket, _path: str) -> bool:
     for _ in range(1600):
         connection.sendall(b" " * 65536)
     return True
-
-
-def endless_headers(connection: socket.socket, _path: str) -> bool:
-    """Sends headers without end."""
-    connection.sendall(b"HTTP/1.1 200 OK\r\n")
-    while True:
-        connection.sendall(b"X-More: " + b"y" * 1000 + b"\r\n")
-
-
-def drips_headers(connection: socket.socket, _path: str) -> bool:
-    """Sends headers without end, a byte at a time."""
-    connection.sendall(b"HTTP/1.1 200 OK\r\nX-More: ")
-    while True:
-        connection.sendall(b"y")
-        time.sleep(0.05)
-
-
-def drips_fields(connection: socket.socket, _path: str) -> bool:
-    """Sends whole header fields without end, each within any limit for one."""
-    connection.sendall(b"HTTP/1.1 200 OK\r\n")
-    while True:
-        connection.sendall(b"X-More: y\r\n")
-        time.sleep(0.05)
-
-
-def endless_trailers(connection: socket.socket, _path: str) -> bool:
-    """Sends fields without end behind the last chunk (RFC 9112, 7.1.2)."""
-    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n")
-    while True:
-        connection.sendall((b"X-More: " + b"y" * 1000 + b"\r\n") * 64)
-
-
-def endless_chunks(connection: socket.socket, _path: str) -> bool:
-    """Sends chunks without end."""
-    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    while True:
-        connection.sendall(b"8000\r\n" + b" " * 0x8000 + b"\r\n")
-
-
-def only_promises(connection: socket.socket, _path: str) -> bool:
-    """Sends interim answers (RFC 9110, 15.2) without end, and never a final one."""
-    while True:
-        connection.sendall(b"HTTP/1.1 102 Processing\r\n\r\n" * 100)
-
-
-def promises_now_and_then(connection: socket.socket, _path: str) -> bool:
-    """The same, but so slowly that no limit of size is met."""
-    while True:
-        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        time.sleep(0.05)
 
 
 class Rogue:
