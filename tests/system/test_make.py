@@ -1,4 +1,4 @@
-"""`make run`: both daemons in the foreground, without installing anything."""
+"""`make run`: both daemons in the foreground, without installing anything. And `make fuzz`, a moment of it."""
 
 import os
 import re
