@@ -91,11 +91,10 @@ class FleetServer:
         for number, host in enumerate(addresses):
             behaviour = behaviours.get(number, Behaviour.GOOD)
             self.agents.append(SimulatedAgent(number, host, port, kinds[number % len(kinds)], behaviour))
-        for agent in self.agents:
-            await self._let(agent, agent.behaviour)
+        await asyncio.gather(*(self._let(agent, agent.behaviour) for agent in self.agents))
 
     async def _let(self, agent: SimulatedAgent, behaviour: Behaviour) -> None:
-        """Have the agent behave so from now on."""
+        """Have the agent behave so from now on. Of many, await all at once: between two of them may lie long work."""
         agent.behaviour = behaviour
         if behaviour is Behaviour.DEAD:
             self._silence(agent)
@@ -172,8 +171,8 @@ class FleetServer:
             case "forget":
                 self.forget()
             case "behave":
-                for number in order["agents"]:
-                    await self._let(self.agents[number], Behaviour(order["behaviour"]))
+                behaviour = Behaviour(order["behaviour"])
+                await asyncio.gather(*(self._let(self.agents[number], behaviour) for number in order["agents"]))
         return {}
 
     def _say(self, document: dict[str, Any]) -> None:

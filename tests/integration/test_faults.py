@@ -188,7 +188,7 @@ def test_hundreds_that_vanish_are_each_told_and_all_that_vanish_are_told_in_one_
             *fleet.names,
             INTERVAL_METRICS_CHECK="5",
             INTERVAL_HEALTH_CHECK="2",
-            REQUEST_TIMEOUT="5",
+            REQUEST_TIMEOUT="30",
             BLACKLIST_AFTER="5",
         )
 
@@ -221,11 +221,14 @@ def test_hundreds_that_vanish_are_each_told_and_all_that_vanish_are_told_in_one_
         fleet.behave(range(1, 1000), Behaviour.GOOD)
         wait_for(lambda: lines("agents can be reached again"), PATIENCE_SECONDS)
         wait_for(lambda: len(up()) == 999, PATIENCE_SECONDS)
-        wait_for(lambda: len(lines(" is down: ")) > 300, 30)
-        assert [line for line in lines(" is down: ")[300:] if f" {fleet.names[0]} " in line]
-        assert len(lines("none of 1000")) == len(lines("agents can be reached again")) == 1
-        # On a slow machine some may be told before the last of all has failed.
-        assert len(lines(" is down: ")) < 600
+        wait_for(lambda: [line for line in lines(" is down: ")[300:] if f" {fleet.names[0]} " in line], 30)
+        (begin,), (end,) = lines("none of 1000"), lines("agents can be reached again")
+        said = list(supervisor.lines)
+        assert not [line for line in said[said.index(begin) : said.index(end)] if " is down: " in line]
+        # On a slow machine some are told before the last has failed, and some as they come back late; none is told
+        # to be back that was not told to be away.
+        down, back = lines(" is down: ")[300:], lines("is up: it answers again")[300:]
+        assert len(down) == len(back) + 1 < 1000
         assert supervisor.document()["supervisor"]["troubles"] == []
 
 
