@@ -141,6 +141,23 @@ def test_who_does_not_read_takes_neither_memory_nor_the_turn_of_others(
             assert rss_bytes(supervisor) - before < 10_000_000
 
 
+def test_who_asks_small_questions_and_does_not_read_takes_no_memory_either(
+    make_supervisor: MakeSupervisor, make_rogue: MakeRogue
+) -> None:
+    supervisor = make_supervisor(make_rogue().name)
+    supervisor.start().wait_ready()
+    for _ in range(40):
+        ask(supervisor, ask="status")
+    before = rss_bytes(supervisor)
+    with connected(supervisor) as deaf:
+        deaf.settimeout(3)
+        with pytest.raises((TimeoutError, ConnectionError)):  # its questions are taken no more, then it is let go of
+            for _ in range(1000):
+                deaf.sendall(b"x\n" * 1000)  # each answered with forty times as much
+                assert rss_bytes(supervisor) - before < 10_000_000
+    assert ask(supervisor, ask="status")["counts"]["up"] == 1
+
+
 def test_who_ends_and_never_reads_is_counted_until_gone(
     make_supervisor: MakeSupervisor, make_rogue: MakeRogue
 ) -> None:
@@ -155,19 +172,28 @@ def test_who_ends_and_never_reads_is_counted_until_gone(
                 deaf.sendall(b"x\n" * 400)
                 deaf.shutdown(socket.SHUT_WR)
         wait_for(lambda: len(list(folder.iterdir())) > before + 10)
-        wait_for(lambda: len(list(folder.iterdir())) <= before + 5, control.ANSWER_SECONDS + 20)
+        wait_for(lambda: len(list(folder.iterdir())) <= before + 5, control.DEAF_SECONDS + 20)
         assert ask(supervisor, ask="status")["counts"]["up"] == 1
 
 
 def test_who_ends_and_reads_slowly_gets_all_of_its_answer(make_supervisor: MakeSupervisor) -> None:
-    names = [f"127.0.0.1:{port}" for port in range(20000, 21000)]
+    names = [f"127.0.0.1:{port}" for port in range(20000, 22000)]
     supervisor = make_supervisor(WHITELIST_AGENT=",".join(names), INTERVAL_HEALTH_CHECK="60")
     supervisor.start().wait_ready()
-    with connected(supervisor) as slow:
-        slow.sendall(b'{"ask":"agents"}\n')
-        slow.shutdown(socket.SHUT_WR)
+    step = 16 * 1024
+    with contextlib.ExitStack() as ends:
+        # Each stops at another place: for some of them all that is left lies in the supervisor and in the socket.
+        readers = []
+        for number in range(control.MAX_CONNECTIONS - 1):
+            slow = ends.enter_context(connected(supervisor))
+            slow.sendall(b'{"ask":"agents"}\n')
+            slow.shutdown(socket.SHUT_WR)
+            reader = slow.makefile("rb")
+            readers.append((reader.read(number * step), reader))
         time.sleep(4)  # longer than who is one too many may take to ask
-        assert len(json.loads(slow.makefile("rb").read())["agents"]) == 1000
+        answers = [begun + reader.read() for begun, reader in readers]
+    assert len(answers[0]) > len(answers) * step
+    assert all(len(json.loads(answer)["agents"]) == 2000 for answer in answers)
 
 
 def rss_bytes(supervisor: SupervisorDaemon) -> int:
