@@ -2,8 +2,21 @@
 
 from dataclasses import dataclass, field
 
+from monitoring_supervisor.large import LargeAnswers
 from monitoring_supervisor.latest import Latest, Unusable
-from monitoring_supervisor.model import Failure, Kind, Listing, Move, Policy, Question, Scrape, Standing, State, Target
+from monitoring_supervisor.model import (
+    Failure,
+    Kind,
+    Listing,
+    Move,
+    Policy,
+    Question,
+    Reason,
+    Scrape,
+    Standing,
+    State,
+    Target,
+)
 from monitoring_supervisor.roster import judge
 
 # For how long an agent that was taken off the whitelist is not forgotten.
@@ -32,6 +45,7 @@ class Fleet:
     def __init__(self, policy: Policy, known: dict[str, Agent]) -> None:
         self.policy = policy
         self.agents: dict[str, Agent] = {}
+        self._large = LargeAnswers()
         self._known: dict[str, tuple[Agent, float]] = {name: (agent, float("inf")) for name, agent in known.items()}
 
     def watch(self, targets: dict[str, Target], now: float) -> tuple[list[str], list[Agent]]:
@@ -59,12 +73,14 @@ class Fleet:
         agent.asked = True
         if scrape.ours is not None:
             return None
-        failure = scrape.failure or _take(agent, scrape, now)
+        failure = scrape.failure or _take(agent, scrape, self._large, now)
         before = agent.standing
         agent.standing, reason = judge(before, scrape.question, failure, self.policy, now)
         if agent.standing is before:
             return None
-        return Move(agent.target, before, agent.standing, reason, now, agent.latest.document)
+        # To put a report together takes time, with thousands of agents that fail at once as with one that is huge.
+        report = agent.latest.document if reason is Reason.WENT_DOWN else None
+        return Move(agent.target, before, agent.standing, reason, now, report)
 
     def names(self, listing: Listing) -> list[str]:
         """The names on this list, sorted."""
@@ -80,13 +96,13 @@ class Fleet:
         return all(agent.asked for agent in self.agents.values())
 
 
-def _take(agent: Agent, scrape: Scrape, now: float) -> Failure | None:
+def _take(agent: Agent, scrape: Scrape, large: LargeAnswers, now: float) -> Failure | None:
     """Take in a good answer, unless it is of no use after all."""
     if scrape.question is Question.HEALTH:
         agent.last_health = now
         return None
     try:
-        agent.latest.take(scrape.body)
+        agent.latest.take(scrape.body, large)
     except Unusable as error:
         return Failure(Kind.NOT_A_REPORT, str(error))
     agent.last_metrics = now

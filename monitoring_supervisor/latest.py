@@ -17,17 +17,16 @@ from monitoring_agent.shared.journal import printable
 from monitoring_agent.shared.layout import Unlike
 from monitoring_agent.shared.patch import Document, apply
 from monitoring_supervisor.held import Held
+from monitoring_supervisor.large import LargeAnswers
 from monitoring_supervisor.minutes import Point, TooLarge
 
 # So much may be taken in before a report is wanted whole again: what an agent adds and adds must not grow for ever.
 MAX_TAKEN_BYTES = wire.MAX_BODY_BYTES
 # So many answers, or so many bytes of them, are left for later.
 MAX_LEFT, MAX_LEFT_BYTES = 8, 64 * 1024
-# To take apart a larger answer with everything new in it takes a fifth of a second. So many times as long as it took,
-# no other large one of this agent is looked at: the polls of all others have to wait meanwhile.
-LARGE_BYTES, REST = 64 * 1024, 20
-# So many values make a report a large one too: of a new number among them all of it has to be gone through.
-LARGE_PLACES = 5000
+# What makes an answer a large one, see large.py: so many bytes, or a new number for a report of so many values, all of
+# which have to be gone through then.
+LARGE_BYTES, LARGE_PLACES = 64 * 1024, 5000
 
 # How the agent begins to say what moved from one report to the next: enough to go on without taking it apart. Where new
 # numbers stand behind it, it ends otherwise.
@@ -122,8 +121,8 @@ class Latest:
         """Whether nothing was left for later."""
         return not self._left
 
-    def take(self, body: bytes) -> None:
-        """Take in an answer.
+    def take(self, body: bytes, large: LargeAnswers | None = None) -> None:
+        """Take in an answer. `large` are the large ones of all agents; without it, this one counts alone.
 
         Raises Unusable, also for an answer before that turns out only now to be of no use; then a whole report is
         wanted next, and the one before stays.
@@ -136,7 +135,7 @@ class Latest:
                 fault, self._fault = self._fault, None
                 raise Unusable(fault)
             if not left:
-                self._take_now(body)
+                self._take_now(body, large or LargeAnswers())
 
     def take_document(self, answer: Document, size: int) -> None:
         """Take in an answer of so many bytes that was taken apart already. Raises Unusable."""
@@ -169,7 +168,7 @@ class Latest:
         self.taken, self.whole = 1, False
         return True
 
-    def _take_now(self, body: bytes) -> None:
+    def _take_now(self, body: bytes, large: LargeAnswers) -> None:
         now, began = time.monotonic(), time.thread_time()
         is_large = len(body) >= LARGE_BYTES
         if is_large:
@@ -187,7 +186,7 @@ class Latest:
             raise Unusable(printable(str(error), 200)) from None
         finally:
             if is_large and now >= self._rest_until:
-                self._rest_until = now + REST * (time.thread_time() - began)
+                self._rest_until = large.rest(now, time.thread_time() - began)
 
     def _require_rest(self, now: float) -> None:
         if now < self._rest_until:

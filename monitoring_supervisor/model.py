@@ -123,7 +123,7 @@ class Reason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A change of standing, with the reason; for the journal."""
+    """A change of standing, with the reason; for the journal. One that went down has the report that came last."""
 
     target: Target
     before: Standing

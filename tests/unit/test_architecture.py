@@ -55,6 +55,7 @@ LAYERS = {
     "monitoring_supervisor.model": 2,
     "monitoring_supervisor.minutes": 2,
     "monitoring_supervisor.held": 3,
+    "monitoring_supervisor.large": 1,
     "monitoring_supervisor.latest": 4,
     "monitoring_supervisor.settings": 3,
     "monitoring_supervisor.targets": 3,

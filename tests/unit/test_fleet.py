@@ -47,6 +47,14 @@ def test_a_failed_collection_keeps_the_last_report_and_its_time() -> None:
     assert (agent.latest.document, agent.last_metrics, agent.last_health) == (REPORT, 1001.0, None)
 
 
+def test_a_move_has_the_last_report_where_the_agent_went_down_and_else_costs_nothing() -> None:
+    fleet = watching(A)
+    fleet.hear(Scrape(A, Question.METRICS, body=wire.encode(REPORT)), 1001.0)
+    failure = Failure(Kind.REFUSED, "")
+    moves = [fleet.hear(Scrape(A, Question.HEALTH, failure), 1002.0 + number) for number in range(3)]
+    assert [move.report for move in moves if move is not None] == [None, None, REPORT]
+
+
 def test_lists_and_counts_follow_the_standings() -> None:
     fleet = watching(B, A, C)
     fleet.hear(Scrape(C, Question.HEALTH), 1001.0)

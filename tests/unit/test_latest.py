@@ -8,6 +8,7 @@ import pytest
 
 from monitoring_agent.shared import wire
 from monitoring_agent.shared.layout import Layout
+from monitoring_supervisor.large import LargeAnswers
 from monitoring_supervisor.latest import LARGE_PLACES, MAX_LEFT, MAX_LEFT_BYTES, MAX_TAKEN_BYTES, Latest, Unusable
 
 REPORT: dict[str, Any] = {
@@ -368,31 +369,45 @@ def test_an_answer_that_says_its_sequence_twice_is_found_out_when_it_is_taken_ap
     assert latest.document == REPORT
 
 
+class ForEver(LargeAnswers):
+    """Whose answer was large rests for ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.took: list[float] = []
+
+    def rest(self, now: float, took_seconds: float) -> float:
+        self.took.append(took_seconds)
+        return float("inf")
+
+
 def test_large_answers_with_everything_new_in_them_do_not_take_all_the_time() -> None:
     def body(number: int) -> bytes:
         more = {f"{number} {key}": key for key in range(50_000)}
         return wire.encode({**REPORT, "sequence": number, "more": more})
 
-    bodies = [body(number) for number in range(1, 6)]
-    latest, taken = Latest(), 0
-    for one in bodies:
-        try:
-            latest.take(one)
-            taken += 1
-        except Unusable as error:
-            assert str(error) == "the answers are so large, and so different, that only some of them are read"
-            assert latest.query(1) == WHOLE
-    assert taken < len(bodies)
+    latest, large = Latest(), ForEver()
+    latest.take(body(1), large)
+    for number in (2, 3):
+        with pytest.raises(Unusable) as refused:
+            latest.take(body(number), large)
+        assert str(refused.value) == "the answers are so large, and so different, that only some of them are read"
+        assert latest.query(1) == WHOLE
     assert latest.document is not None
-    latest.take(wire.encode(REPORT))  # a small one is always taken
+    assert latest.document["sequence"] == 1
+    Latest().take(body(1), large)  # another agent's first is read
+    latest.take(wire.encode(REPORT), large)  # and a small one always
     assert latest.document == REPORT
+    assert [seconds > 0.001 for seconds in large.took] == [True, True]
 
 
 def test_new_numbers_in_a_large_layout_do_not_either(latest: Latest) -> None:
     numbers = {str(number): 4 + number for number in range(LARGE_PLACES)}
     count = 4 + LARGE_PLACES
-    latest.take(wire.encode(moves(7, move(8, [4], [1]), layout=[3, count], numbers=numbers)))
-    latest.take(wire.encode(moves(8, move(9, [count], [1]), layout=[3, count + 1], numbers={"a": count})))
+    large = ForEver()
+    latest.take(wire.encode(moves(7, move(8, [4], [1]), layout=[3, count], numbers=numbers)), large)
+    assert not large.took  # what it had before was not much
+    latest.take(wire.encode(moves(8, move(9, [count], [1]), layout=[3, count + 1], numbers={"a": count})), large)
     assert latest.sequence == 9
     with pytest.raises(Unusable, match="only some of them are read"):
-        latest.take(wire.encode(moves(9, move(10, [4], [1]), layout=[3, count + 2], numbers={"b": count + 1})))
+        latest.take(wire.encode(moves(9, move(10, [4], [1]), layout=[3, count + 2], numbers={"b": count + 1})), large)
