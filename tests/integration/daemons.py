@@ -30,12 +30,6 @@ def wait_for(what: Callable[[], T], seconds: float = 10.0, pause_seconds: float 
         time.sleep(pause_seconds)
 
 
-def cpu_seconds(pid: int) -> float:
-    """How long a process has computed."""
-    columns = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(columns[11]) + int(columns[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def free_port(host: str = "127.0.0.1") -> int:
     """A port that nobody listens at."""
     with socket.socket() as sock:

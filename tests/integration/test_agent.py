@@ -23,7 +23,7 @@ from monitoring_agent.shared import address
 from monitoring_agent.shared.layout import Layout, numbers
 from monitoring_agent.shared.patch import apply
 from tests.integration.conftest import MakeAgent
-from tests.integration.daemons import TOKEN, AgentDaemon, cpu_seconds, free_port, wait_for
+from tests.integration.daemons import TOKEN, AgentDaemon, free_port, wait_for
 
 # Less than the five seconds after which the agent cuts off a client that does not go on: who is answered within that
 # did not wait for such a one, and a busy machine has time to answer.
@@ -238,6 +238,11 @@ def test_clients_that_take_no_answer_hold_up_nobody_and_are_cut_off(agent: Agent
     for sock in deaf:
         sock.close()
     assert not agent.said("Traceback")
+
+
+def cpu_seconds(pid: int) -> float:
+    columns = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(columns[11]) + int(columns[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_a_client_that_dies_in_the_middle_of_a_head_costs_nothing(agent: AgentDaemon) -> None:

@@ -265,10 +265,16 @@ def test_thousands_of_lines_change_while_running_and_who_stays_notices_nothing(m
 
         def wait_for_a_round() -> None:
             began = time.monotonic()
-            wait_for(lambda: (times := asked()) and all(times[name][-1:] > [began] for name in stay), PATIENCE_SECONDS)
+
+            def all_were_asked() -> bool:
+                times = asked()
+                return all(times[name][-1:] > [began] for name in stay)
+
+            # Not too often: the fleet is slow to answer while it tells all that.
+            wait_for(all_were_asked, PATIENCE_SECONDS, pause_seconds=0.5)
 
         supervisor.start().wait_ready(PATIENCE_SECONDS)
-        wait_for(lambda: are_up(2050), PATIENCE_SECONDS)
+        wait_for(lambda: are_up(2050), PATIENCE_SECONDS, pause_seconds=0.2)
         since = since_when_up()
         fleet.forget()  # the first questions, which come at once, are not in the rhythm yet
         wait_for_a_round()
@@ -277,7 +283,7 @@ def test_thousands_of_lines_change_while_running_and_who_stays_notices_nothing(m
             "".join(f"{name}\n" for name in [*stay, *added, "no-such-machine.invalid:5000"]), encoding="utf-8"
         )
         wait_for(lambda: supervisor.said("changed; watching 2051 agents"), PATIENCE_SECONDS)
-        wait_for(lambda: are_up(2050), PATIENCE_SECONDS)
+        wait_for(lambda: are_up(2050), PATIENCE_SECONDS, pause_seconds=0.2)
         now = since_when_up()
         assert set(now) == {*stay, *added}
         assert all(now[name] == since[name] for name in stay)
@@ -290,9 +296,10 @@ def test_thousands_of_lines_change_while_running_and_who_stays_notices_nothing(m
         def rounds_between(after: float, before: float) -> float:
             return sum(after < at < before for at in rounds) / len(stay)
 
-        # All of them as soon as the file was read, a second or two, and not when their turn in the interval comes.
+        # All of them as soon as the file was read, a second or two, and not when their turn in the interval comes: that
+        # would take 49 fiftieths of a round.
         firsts = sorted(times[name][0] for name in added)
-        assert rounds_between(firsts[0], firsts[-1]) < 0.5
+        assert rounds_between(firsts[0], firsts[-1]) < 0.8
         assert rounds_between(changed, firsts[0]) < 1
         # Who stays is asked in the same rhythm over the same connection, neither once more nor once less.
         across = [

@@ -3,7 +3,6 @@
 import json
 import re
 import socket
-import time
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from monitoring_agent.shared.layout import Layout
 from monitoring_supervisor.model import Kind
 from monitoring_supervisor.store.reading import Reader
 from tests.integration.conftest import MakeRogue, MakeSupervisor
-from tests.integration.daemons import SupervisorDaemon, cpu_seconds, free_port, wait_for
+from tests.integration.daemons import SupervisorDaemon, free_port, wait_for
 from tests.integration.rogues import HEALTHY, Behaviour, Rogue, http_answer, says
 from tests.integration.test_ctl import ctl, terminal
 
@@ -109,31 +108,6 @@ def test_agents_with_ten_thousand_new_keys_in_each_answer_are_held_to_a_size(
     assert supervisor.agent(good.name)["since"] == since
     assert supervisor.stop() == 0
     assert not supervisor.said("Traceback")
-
-
-def test_a_whole_group_of_them_leaves_the_supervisor_most_of_its_time(
-    make_rogue: MakeRogue, make_supervisor: MakeSupervisor
-) -> None:
-    reports = [
-        {**WHOLE, "sequence": number, "more": {f"{number} {key}": key for key in range(20_000)}}
-        for number in range(1, 30)
-    ]
-    behaviour = says_reports(*reports)
-    good, group = make_rogue(), {make_rogue(behaviour).name for _ in range(30)}
-    supervisor = make_supervisor(good.name, *group)
-    supervisor.start().wait_ready(60)
-
-    def all_had_one_report_read_and_then_others_not() -> bool:
-        agents = supervisor.document()["agents"]
-        return all(agents[name]["state"] == "suspect" and "more" in agents[name]["report"] for name in group)
-
-    wait_for(all_had_one_report_read_and_then_others_not, 180, pause_seconds=1)
-    pid, polls = supervisor.process.pid, len(good.paths)
-    began, before = time.monotonic(), cpu_seconds(pid)
-    time.sleep(20)
-    assert (cpu_seconds(pid) - before) / (time.monotonic() - began) < 0.6
-    assert len(good.paths) > polls + 5
-    assert supervisor.agent(good.name)["state"] == "up"
 
 
 def test_sequences_that_run_backwards_are_no_report(make_rogue: MakeRogue, make_supervisor: MakeSupervisor) -> None:

@@ -1,7 +1,10 @@
 """The agents that are watched, and what is known of each."""
 
+import pytest
+
 from monitoring_agent.shared import wire
 from monitoring_supervisor.fleet import Fleet
+from monitoring_supervisor.large import LargeAnswers
 from monitoring_supervisor.model import Failure, Kind, Listing, Policy, Question, Scrape, State, Target
 
 A, B, C = (Target(f"{name}:5000", name, 5000) for name in "abc")
@@ -53,6 +56,29 @@ def test_a_move_has_the_last_report_where_the_agent_went_down_and_else_costs_not
     failure = Failure(Kind.REFUSED, "")
     moves = [fleet.hear(Scrape(A, Question.HEALTH, failure), 1002.0 + number) for number in range(3)]
     assert [move.report for move in moves if move is not None] == [None, None, REPORT]
+
+
+def test_large_answers_of_all_agents_make_each_of_them_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[LargeAnswers] = []
+
+    class ForEver(LargeAnswers):
+        def rest(self, now: float, took_seconds: float) -> float:
+            heard.append(self)
+            return float("inf")
+
+    monkeypatch.setattr("monitoring_supervisor.fleet.LargeAnswers", ForEver)
+    fleet = watching(A, B)
+    for name in ("once", "again"):
+        body = wire.encode({**REPORT, "more": {f"{name} {key}": key for key in range(10_000)}})
+        for target in (A, B):
+            fleet.hear(Scrape(target, Question.METRICS, body=body), 1001.0)
+    assert heard == [fleet._large, fleet._large]  # the first one of each; the others were not read
+    for target in (A, B):
+        agent = fleet.agents[target.name]
+        assert agent.latest.document is not None
+        assert "once 0" in agent.latest.document["more"]
+        assert agent.standing.failure is not None
+        assert agent.standing.failure.kind is Kind.NOT_A_REPORT
 
 
 def test_lists_and_counts_follow_the_standings() -> None:
