@@ -42,10 +42,10 @@ class Fleet:
     was taken off the whitelist for a short time, as happens while the file is written anew.
     """
 
-    def __init__(self, policy: Policy, known: dict[str, Agent]) -> None:
+    def __init__(self, policy: Policy, known: dict[str, Agent], large: LargeAnswers | None = None) -> None:
         self.policy = policy
         self.agents: dict[str, Agent] = {}
-        self._large = LargeAnswers()
+        self._large = large or LargeAnswers()
         self._known: dict[str, tuple[Agent, float]] = {name: (agent, float("inf")) for name, agent in known.items()}
 
     def watch(self, targets: dict[str, Target], now: float) -> tuple[list[str], list[Agent]]:

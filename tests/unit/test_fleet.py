@@ -1,11 +1,9 @@
 """The agents that are watched, and what is known of each."""
 
-import pytest
-
 from monitoring_agent.shared import wire
 from monitoring_supervisor.fleet import Fleet
-from monitoring_supervisor.large import LargeAnswers
 from monitoring_supervisor.model import Failure, Kind, Listing, Policy, Question, Scrape, State, Target
+from tests.unit.test_latest import ForEver
 
 A, B, C = (Target(f"{name}:5000", name, 5000) for name in "abc")
 REPORT = {"schema": 1, "sequence": 7, "collected_at": 5.5}
@@ -58,21 +56,15 @@ def test_a_move_has_the_last_report_where_the_agent_went_down_and_else_costs_not
     assert [move.report for move in moves if move is not None] == [None, None, REPORT]
 
 
-def test_large_answers_of_all_agents_make_each_of_them_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[LargeAnswers] = []
-
-    class ForEver(LargeAnswers):
-        def rest(self, now: float, took_seconds: float) -> float:
-            heard.append(self)
-            return float("inf")
-
-    monkeypatch.setattr("monitoring_supervisor.fleet.LargeAnswers", ForEver)
-    fleet = watching(A, B)
+def test_large_answers_of_all_agents_make_each_of_them_rest() -> None:
+    large = ForEver()
+    fleet = Fleet(Policy(), {}, large)
+    fleet.watch({target.name: target for target in (A, B)}, 1000.0)
     for name in ("once", "again"):
         body = wire.encode({**REPORT, "more": {f"{name} {key}": key for key in range(10_000)}})
         for target in (A, B):
             fleet.hear(Scrape(target, Question.METRICS, body=body), 1001.0)
-    assert heard == [fleet._large, fleet._large]  # the first one of each; the others were not read
+    assert len(large.took) == 2  # the first one of each; the others were not read
     for target in (A, B):
         agent = fleet.agents[target.name]
         assert agent.latest.document is not None
